@@ -1,0 +1,156 @@
+"""The Objective protocol: everything that a method may know of a problem.
+
+A method minimizes f: R^p -> R and sees f only through this page. Whoever can answer these questions can be minimized:
+a traced graph evaluated by the engine, or three lines of numpy in a test. Shapes are in numerator layout, with the
+1 x p gradient row kept as a vector of length p.
+
+When `capabilities.residual` is true the objective is exactly a sum of squares,
+
+    f(theta) = ||r(theta)||^2,   r: R^p -> R^m,   J = dr/dtheta in R^(m x p),
+
+with every scale (the mean's 1/N, square roots of weights) and every penalty row already inside r. Then
+gradient = 2 J'r, and the Gauss-Newton matrix is 2 J'J, which is the Hessian itself when r is affine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an objective can answer, and what is proven of its shape."""
+
+    residual: bool = False
+    """f is the sum of squares of `residual(theta)`: residual, jacobian, gram and tsqr may be called."""
+    affine: bool = False
+    """The residual is affine in theta: its Jacobian is the same everywhere."""
+    quadratic: bool = False
+    """f is a quadratic in theta: its Hessian is the same everywhere."""
+    separable: bool = False
+    """f is a sum over data rows (and a penalty): `batch` may be called."""
+    bounds: bool = False
+    """The parameters are confined to a box."""
+
+
+@dataclass
+class Counters:
+    """How often each question was asked; value_and_gradient counts one of each."""
+
+    value: int = 0
+    gradient: int = 0
+    hessian: int = 0
+    hvp: int = 0
+    residual: int = 0
+    jacobian: int = 0
+
+    def snapshot(self) -> Counters:
+        return Counters(**{f.name: getattr(self, f.name) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Gram:
+    """The normal equations' ingredients: J'J (p, p), J'r (p,), r'r."""
+
+    jtj: FloatArray
+    jtr: FloatArray
+    rtr: float
+
+
+@dataclass(frozen=True)
+class Tsqr:
+    """The triangle of a QR factorization of J streamed over row blocks (Demmel et al. 2012).
+
+    With J = Q R: r (k, p) upper trapezoidal, k = min(m, p); qtr = Q'r (k,); rest = ||r||^2 - ||Q'r||^2, the part of the
+    residual that no step can reduce.
+    """
+
+    r: FloatArray
+    qtr: FloatArray
+    rest: float
+
+
+class Linearization(Protocol):
+    """The objective at one point, kept for repeated products."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> FloatArray: ...
+    def hvp(self, v: FloatArray) -> FloatArray:
+        """H v at the point; v and the result have shape (p,)."""
+        ...
+
+
+class Objective(Protocol):
+    """A function to be minimized. Values may be NaN or infinite; no call raises because of that."""
+
+    @property
+    def size(self) -> int:
+        """The number of parameters p."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """The number of data rows N, 0 where there are none."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def capabilities(self) -> Capabilities: ...
+    @property
+    def counters(self) -> Counters: ...
+
+    def value(self, theta: FloatArray) -> float: ...
+    def gradient(self, theta: FloatArray) -> FloatArray:
+        """df/dtheta, shape (p,)."""
+        ...
+
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]: ...
+    def hessian(self, theta: FloatArray) -> FloatArray:
+        """d2f/dtheta2, shape (p, p), exactly symmetric."""
+        ...
+
+    def hvp(self, theta: FloatArray, v: FloatArray) -> FloatArray:
+        """H(theta) v, shape (p,)."""
+        ...
+
+    def linearize(self, theta: FloatArray) -> Linearization: ...
+    def residual(self, theta: FloatArray) -> FloatArray:
+        """r(theta), shape (m,), with f = ||r||^2 exactly."""
+        ...
+
+    def jacobian(self, theta: FloatArray) -> FloatArray:
+        """dr/dtheta, shape (m, p)."""
+        ...
+
+    def gram(self, theta: FloatArray) -> Gram: ...
+    def tsqr(self, theta: FloatArray) -> Tsqr: ...
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Objective:
+        """The objective over these rows only."""
+        ...
+
+
+class Interrupted(Exception):
+    """Raised from inside an evaluation, between row blocks, when the run must end now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnsupportedObjective(Exception):
+    """A method was asked to minimize an objective that lacks what it needs: a fault of the field `method`."""
+
+    def __init__(self, method: str, needs: str, message: str) -> None:
+        super().__init__(message)
+        self.method = method
+        self.needs = needs
