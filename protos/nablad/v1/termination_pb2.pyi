@@ -39,6 +39,8 @@ class _StatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """No step along the search direction lowers f."""
     STATUS_STALLED_NO_PROGRESS: _Status.ValueType  # 21
     """Steps are accepted, and f does not fall."""
+    STATUS_STALLED_SADDLE: _Status.ValueType  # 22
+    """The gradient vanishes at a saddle or a maximum, and the method cannot leave it."""
     STATUS_LIMIT_ITERATIONS: _Status.ValueType  # 40
     STATUS_LIMIT_EVALUATIONS: _Status.ValueType  # 41
     STATUS_LIMIT_TIME: _Status.ValueType  # 42
@@ -56,6 +58,8 @@ class _StatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """The worker ran out of memory."""
     STATUS_FAILED_INTERNAL: _Status.ValueType  # 85
     """A fault of the server's own."""
+    STATUS_FAILED_DIVERGED: _Status.ValueType  # 86
+    """The steps are too long: f rises again and again."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper):
     """Why a run ended. The name says its family: success is CONVERGED_*, and nothing else."""
@@ -75,6 +79,8 @@ STATUS_STALLED_LINE_SEARCH: Status.ValueType  # 20
 """No step along the search direction lowers f."""
 STATUS_STALLED_NO_PROGRESS: Status.ValueType  # 21
 """Steps are accepted, and f does not fall."""
+STATUS_STALLED_SADDLE: Status.ValueType  # 22
+"""The gradient vanishes at a saddle or a maximum, and the method cannot leave it."""
 STATUS_LIMIT_ITERATIONS: Status.ValueType  # 40
 STATUS_LIMIT_EVALUATIONS: Status.ValueType  # 41
 STATUS_LIMIT_TIME: Status.ValueType  # 42
@@ -92,6 +98,8 @@ STATUS_FAILED_OUT_OF_MEMORY: Status.ValueType  # 84
 """The worker ran out of memory."""
 STATUS_FAILED_INTERNAL: Status.ValueType  # 85
 """A fault of the server's own."""
+STATUS_FAILED_DIVERGED: Status.ValueType  # 86
+"""The steps are too long: f rises again and again."""
 Global___Status: typing_extensions.TypeAlias = Status
 
 class _StatusFamily:

@@ -1,0 +1,99 @@
+"""Malformed request bytes become INVALID_ARGUMENT.
+
+grpc answers a request that its deserializer refuses with UNKNOWN (streams) or INTERNAL, and nobody learns that the
+bytes were at fault. Here a deserializer never raises: it returns a mark, and the wrapped handler, which alone may
+answer, aborts with a proper Status when it meets one. `MalformedRequests` does so for every service of an aio server.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from nablad.wire import errors, rpc
+
+
+class _Malformed:
+    """Stands for a request that could not be read."""
+
+
+_MALFORMED = _Malformed()
+
+
+def tolerant(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """The deserializer, giving a mark in place of an exception."""
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return deserializer(data)
+        except (DecodeError, ValueError):
+            return _MALFORMED
+
+    return deserialize
+
+
+async def _refuse(context: Any, method: str) -> None:
+    message = f"the request of {method} is not a valid protocol buffer message"
+    await rpc.abort(context, errors.invalid_argument([("", message)], reason="MALFORMED_REQUEST"))
+
+
+def wrap(handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+    """The handler, refusing malformed requests. Handlers that are not coroutines or async generators stay as they are.
+
+    A handler of a request stream must read it through its iterator, not through `context.read`.
+    """
+    behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    generator = inspect.isasyncgenfunction(behaviour)
+    if handler.request_deserializer is None or not (generator or inspect.iscoroutinefunction(behaviour)):
+        return handler
+
+    async def checked_stream(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            if request is _MALFORMED:
+                await _refuse(context, method)
+            yield request
+
+    async def checked(request: Any, context: Any) -> Any:
+        if request is _MALFORMED:
+            await _refuse(context, method)
+        return checked_stream(request, context) if handler.request_streaming else request
+
+    async def answer(request: Any, context: Any) -> Any:
+        return await behaviour(await checked(request, context), context)
+
+    async def generate(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for response in behaviour(await checked(request, context), context):
+            yield response
+
+    make = _MAKERS[handler.request_streaming, handler.response_streaming]
+    wrapped: Any = generate if generator else answer
+    return make(
+        wrapped,
+        request_deserializer=tolerant(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+_MAKERS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class MalformedRequests(grpc.aio.ServerInterceptor):
+    """Give it to `grpc.aio.server(interceptors=[...])`, the last one, so that the others see a wrapped handler."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps the handler of each call."""
+        handler = await continuation(handler_call_details)
+        return handler if handler is None else wrap(handler, handler_call_details.method)
