@@ -1,0 +1,31 @@
+"""The language of models: op names with their shape rules, immutable graphs, and symbols to build them with.
+
+Needs numpy only, so that a client can write and check a model without the engine that gives it meaning
+(`nablad.solvers.autodiff`).
+"""
+
+from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
+from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, topological
+from nablad.expressions.symbols import Symbol, apply, data, lift, parameter
+from nablad.expressions.table import OPS, OpSpec
+
+__all__ = [
+    "OPS",
+    "ROWS",
+    "Dimension",
+    "Graph",
+    "Node",
+    "OpSpec",
+    "Shape",
+    "ShapeError",
+    "Symbol",
+    "apply",
+    "constant",
+    "data",
+    "input_node",
+    "lift",
+    "make",
+    "parameter",
+    "rebuild",
+    "topological",
+]

@@ -1,0 +1,156 @@
+"""Graphs: immutable, hash-consed nodes, and named inputs with ordered outputs.
+
+Two nodes of the same op, operands and attributes are one object, so a common subexpression is found by writing it
+twice (Ershov 1958; Goto 1974). Constants are told apart by dtype, shape and bytes: -0.0 equals 0.0 but is another
+constant. Every walk is iterative: a chain of 100,000 nodes is no deeper than a list. Order is that of a depth-first
+walk from the outputs, so it depends on the graph alone, never on addresses or on what else was built.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nablad.expressions.dimension import Shape, ShapeError, describe
+from nablad.expressions.table import OPS, OpSpec
+
+
+class Node:
+    """One op applied to operands. Made only by `make`; compared by identity, which hash-consing makes equality."""
+
+    __slots__ = ("__weakref__", "attributes", "op", "operands", "shape")
+
+    op: str
+    operands: tuple[Node, ...]
+    attributes: tuple[Any, ...]
+    shape: Shape
+
+    def __init__(self, op: str, operands: tuple[Node, ...], attributes: tuple[Any, ...], shape: Shape) -> None:
+        object.__setattr__(self, "op", op)
+        object.__setattr__(self, "operands", operands)
+        object.__setattr__(self, "attributes", attributes)
+        object.__setattr__(self, "shape", shape)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a Node is immutable")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("nodes are hash-consed within one process; send the graph's message, not its nodes")
+
+    def __repr__(self) -> str:
+        shown = [str(a) for name, a in zip(self.spec.attributes, self.attributes, strict=True) if name != "bytes"]
+        return f"{self.op}({', '.join(shown)}) {describe(self.shape)}"
+
+    @property
+    def spec(self) -> OpSpec:
+        return OPS[self.op]
+
+    @property
+    def value(self) -> NDArray[Any]:
+        """A constant's array, read-only."""
+        dtype, shape, data = self.attributes
+        return np.frombuffer(data, dtype).reshape(shape)
+
+    @property
+    def name(self) -> str:
+        """An input's name."""
+        return str(self.attributes[0])
+
+
+_interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def make(op: str, operands: Sequence[Node] = (), attributes: tuple[Any, ...] = ()) -> Node:
+    """The node op(operands; attributes).
+
+    Raises ShapeError where the operands do not fit, KeyError for an op that the table does not have.
+    """
+    operands = tuple(operands)
+    spec = OPS[op]
+    key = (op, operands, attributes)
+    # A hit may die between look-up and use unless both happen under the lock.
+    with _lock:
+        node = _interned.get(key)
+        if node is None:
+            if spec.arity is not None and len(operands) != spec.arity:
+                raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
+            shape = spec.shape([n.shape for n in operands], attributes)
+            node = _interned[key] = Node(op, operands, attributes, shape)
+    return node
+
+
+def constant(value: ArrayLike) -> Node:
+    """A constant leaf; the array is copied. Integers become float64: a graph is over the real numbers."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fc":
+        array = array.astype(np.float64)
+    return make("constant", (), (array.dtype.str, array.shape, array.tobytes()))
+
+
+def input_node(name: str, shape: Shape, role: str = "data") -> Node:
+    """An input leaf. `role` is "parameter" (what is differentiated) or "data"."""
+    return make("input", (), (name, tuple(shape), role))
+
+
+def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
+    """Every node that the outputs need, operands first, each once; not those in `stop`, nor what only they need."""
+    order: list[Node] = []
+    done: set[Node] = set(stop)
+    for output in outputs:
+        stack: list[tuple[Node, bool]] = [(output, False)]
+        while stack:
+            node, expanded = stack.pop()
+            if node in done:
+                continue
+            if expanded:
+                done.add(node)
+                order.append(node)
+            else:
+                stack.append((node, True))
+                stack.extend((operand, False) for operand in reversed(node.operands) if operand not in done)
+    return order
+
+
+def rebuild(
+    outputs: Sequence[Node],
+    replace: Mapping[Node, Node],
+    make_node: Callable[[Node, tuple[Node, ...]], Node] | None = None,
+) -> tuple[Node, ...]:
+    """The outputs with some nodes replaced; `make_node(old, new operands)` may rewrite what is rebuilt."""
+    new: dict[Node, Node] = dict(replace)
+    for node in topological(outputs, replace):
+        operands = tuple(new[operand] for operand in node.operands)
+        if make_node is not None:
+            new[node] = make_node(node, operands)
+        else:
+            new[node] = node if operands == node.operands else make(node.op, operands, node.attributes)
+    return tuple(new[node] for node in outputs)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Outputs as functions of inputs. An input that no output needs is allowed."""
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        names = [node.name for node in self.inputs]
+        if len(set(names)) != len(names):
+            raise ValueError(f"inputs share a name: {names}")
+        stray = [n.name for n in self.nodes if n.op == "input" and n not in self.inputs]
+        if stray:
+            raise ValueError(f"outputs need inputs that the graph does not declare: {stray}")
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node that the outputs need, operands first, in an order that depends on the graph alone."""
+        return tuple(topological(self.outputs))

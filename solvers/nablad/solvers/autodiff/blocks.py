@@ -1,0 +1,278 @@
+"""Running a graph over row blocks: bounded memory, work that stays in cache, threads that do not change the bits.
+
+The body of a separable graph (rows.py) runs over blocks of rows whose size depends on shapes only. The blocks are dealt
+to at most STRIPES stripes, each a run of consecutive blocks with accumulators of its own; a stripe adds its blocks in
+order, and stripes are added in order at the end. Threads take whole stripes, so which thread did what leaves no mark:
+one thread and seven give the same bits. (As numpy's pairwise summation, the two levels also add less rounding error
+than one long sum.) BLAS runs on one thread meanwhile, for its own threads would change bits and fight with ours.
+
+A graph that is not separable runs as one block of N rows, if its buffers fit into WHOLE_LIMIT bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from nablad.expressions import Graph, Node, input_node
+from nablad.expressions.dimension import concrete, row_size, rows_axis
+from nablad.solvers.autodiff.blas import single_threaded_blas
+from nablad.solvers.autodiff.ops import Array
+from nablad.solvers.autodiff.plan import Plan, Workspace, compile_plan
+from nablad.solvers.autodiff.rows import RowSplit, split
+from nablad.solvers.autodiff.simplify import simplify
+
+STRIPES = 8
+"""Accumulators: more would balance more threads better and cost more memory for long gradients."""
+CACHE_BUDGET = 1 << 20
+"""Bytes of live buffers and inputs for one block: the order of a core's second-level cache."""
+BLOCK_ROWS = (64, 8192)
+BLOCK_LIMIT = 256 << 20
+"""Bytes that no block exceeds while it has more than one row, whatever BLOCK_ROWS says."""
+WHOLE_LIMIT = 4 << 30
+
+Sink = Callable[[int, int, int, tuple[Array, ...]], None]
+"""(stripe, first row, past the last row, the gathered outputs' block): called in row order within a stripe. The arrays
+are the workspace's: they are overwritten by the next block."""
+
+
+class MemoryLimit(MemoryError):
+    """A graph that cannot be cut into row blocks needs more memory than allowed."""
+
+    def __init__(self, needed: int, limit: int) -> None:
+        super().__init__(f"the expression mixes rows and needs {needed:,} bytes at once; the limit is {limit:,}")
+        self.needed = needed
+        self.limit = limit
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph compiled for row blocks. Immutable, for every N, shared between threads and objectives."""
+
+    graph: Graph
+    head: Plan
+    body: Plan
+    tail: Plan
+    sums: int
+    order: tuple[tuple[Literal["tail", "rows"], int], ...]
+    separable: bool
+
+    @cached_property
+    def block_rows(self) -> int:
+        """Rows in a block: a power of two, by the cache budget."""
+        per_row = max(1, self.body.bytes_per_row)
+        low, high = BLOCK_ROWS
+        wanted = min(max(_power_of_two(CACHE_BUDGET // per_row), low), high)
+        return max(1, min(wanted, _power_of_two(BLOCK_LIMIT // per_row)))
+
+    def bytes(self, rows: int) -> int:
+        """Estimated workspace of one thread over N rows, accumulators included."""
+        block = min(rows, self.block_rows) if self.separable else rows
+        accumulators = sum(size for _, size in (row_size(x.shape) for x in self.tail.graph.inputs))
+        stripes = len(stripes_of(rows, block))
+        fixed = self.head.bytes(rows) + self.tail.bytes(rows) + stripes * accumulators * self.body.dtype.itemsize
+        return fixed + self.body.bytes(block)
+
+
+def compile_program(graph: Graph, dtype: np.dtype[Any]) -> Program:
+    """Simplify, split by rows where that is provably right, and plan."""
+    graph = simplify(graph)
+    parts = split(graph)
+    separable = parts is not None
+    if parts is None:
+        parts = _whole(graph)
+    head, body, tail = (compile_plan(part, dtype) for part in (parts.head, parts.body, parts.tail))
+    return Program(graph, head, body, tail, parts.sums, parts.order, separable)
+
+
+def _whole(graph: Graph) -> RowSplit:
+    """The whole graph as a body of one block: its outputs without rows are 'sums' of one term."""
+    free = tuple(x for x in graph.inputs if not row_size(x.shape)[0])
+    rows = tuple(x for x in graph.inputs if row_size(x.shape)[0])
+    shared = tuple(input_node(f"shared {k}", x.shape, "shared") for k, x in enumerate(free))
+    final = list(dict.fromkeys(x for x in graph.outputs if not row_size(x.shape)[0]))
+    gathered = list(dict.fromkeys(x for x in graph.outputs if row_size(x.shape)[0]))
+    totals = tuple(input_node(f"sum {k}", x.shape, "shared") for k, x in enumerate(final))
+    order: list[tuple[Literal["tail", "rows"], int]] = [
+        ("rows", gathered.index(x)) if x in gathered else ("tail", final.index(x)) for x in graph.outputs
+    ]
+    return RowSplit(
+        Graph(free, free),
+        Graph((*free, *rows), (*final, *gathered)),
+        Graph((*totals, *shared), totals),
+        len(totals),
+        tuple(order),
+    )
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(0, n.bit_length() - 1)
+
+
+def stripes_of(rows: int, block: int) -> list[list[tuple[int, int]]]:
+    """The blocks (start, stop) of each stripe; by the two numbers alone."""
+    blocks = [(start, min(start + block, rows)) for start in range(0, rows, block)]
+    count = min(STRIPES, len(blocks))
+    return [blocks[k * len(blocks) // count : (k + 1) * len(blocks) // count] for k in range(count)]
+
+
+class Evaluator:
+    """A program on given data: owns workspaces and accumulators. Used by one thread at a time.
+
+    `data` maps the names of the inputs with rows to arrays. `checkpoint` is called before every block, in the thread
+    that runs it; what it raises ends the evaluation, and the evaluator may be used again.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        data: Mapping[str, Array],
+        rows: int,
+        checkpoint: Callable[[], None] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.program = program
+        self._rows = rows
+        self._checkpoint = checkpoint
+        block = program.block_rows if program.separable else rows
+        if not program.separable and program.body.bytes(rows) > WHOLE_LIMIT:
+            raise MemoryLimit(program.body.bytes(rows), WHOLE_LIMIT)
+        self._stripes = stripes_of(rows, max(1, block)) if program.body.outputs else []
+        self._data = [data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0]]
+        self._parameters = [np.empty(concrete(x.shape, rows), program.head.dtype) for x in program.head.graph.inputs]
+        self._head = Workspace(program.head, 1, rows)
+        self._tail = Workspace(program.tail, 1, rows)
+        self._block = min(rows, max(1, block))
+        self._workers = [Workspace(program.body, self._block, rows)] if self._stripes else []
+        self._threads = max(1, min(threads, len(self._stripes)))
+        summed = [concrete(x.shape, rows) for x in program.body.graph.outputs[: program.sums]]
+        self._sums = [[np.zeros(shape, program.body.dtype) for shape in summed] for _ in self._stripes]
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, parameters: Mapping[str, Array], sink: Sink | None = None) -> tuple[Array | None, ...]:
+        """The outputs, fresh arrays. With a sink, outputs with rows go to it block by block and come back as None."""
+        with np.errstate(all="ignore"):
+            shared = self._start(parameters)
+            gathered: list[Array] = []
+            if sink is None:
+                gathered, sink = self._gather()
+            self._run_stripes(shared, sink)
+            final = self._tail.run([*self._folded(), *shared])
+            return tuple(
+                np.array(final[k]) if kind == "tail" else gathered[k] if gathered else None
+                for kind, k in self.program.order
+            )
+
+    def _start(self, parameters: Mapping[str, Array]) -> tuple[Array, ...]:
+        for node, array in zip(self.program.head.graph.inputs, self._parameters, strict=True):
+            np.copyto(array, parameters[node.name])
+        return self._head.run(self._parameters)
+
+    def _folded(self) -> list[Array]:
+        first = self._sums[0] if self._sums else []
+        for later in self._sums[1:]:
+            for total, part in zip(first, later, strict=True):
+                np.add(total, part, total)
+        return first
+
+    def _gather(self) -> tuple[list[Array], Sink]:
+        nodes = self.program.body.graph.outputs[self.program.sums :]
+        arrays = [np.empty(concrete(x.shape, self._rows), self.program.body.dtype) for x in nodes]
+        axes = [_rows_axis(x) for x in nodes]
+
+        def sink(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
+            for array, axis, part in zip(arrays, axes, blocks, strict=True):
+                array[(slice(None),) * axis + (slice(start, stop),)] = part
+
+        return arrays, sink
+
+    def _run_stripes(self, shared: Sequence[Array], sink: Sink) -> None:
+        if len(self._stripes) <= 1:
+            for stripe in range(len(self._stripes)):
+                self._run_stripe(self._workers[0], stripe, shared, sink)
+            return
+        with single_threaded_blas():
+            if self._threads == 1:
+                for stripe in range(len(self._stripes)):
+                    self._run_stripe(self._workers[0], stripe, shared, sink)
+            else:
+                self._run_threads(shared, sink)
+
+    def _run_threads(self, shared: Sequence[Array], sink: Sink) -> None:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads - 1, thread_name_prefix="nablad-rows")
+            while len(self._workers) < self._threads:
+                self._workers.append(Workspace(self.program.body, self._block, self._rows))
+        todo = iter(range(len(self._stripes)))
+        turn = threading.Lock()
+        failed = threading.Event()
+
+        def work(worker: Workspace) -> None:
+            try:
+                with np.errstate(all="ignore"):
+                    while not failed.is_set():
+                        with turn:
+                            stripe = next(todo, None)
+                        if stripe is None:
+                            return
+                        self._run_stripe(worker, stripe, shared, sink)
+            except BaseException:
+                failed.set()
+                raise
+
+        futures = [self._pool.submit(work, worker) for worker in self._workers[1:]]
+        try:
+            work(self._workers[0])
+        finally:
+            errors = [future.exception() for future in futures]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _run_stripe(self, worker: Workspace, stripe: int, shared: Sequence[Array], sink: Sink) -> None:
+        count = self.program.sums
+        sums = self._sums[stripe]
+        combine: Callable[..., Any] = _copy
+        for start, stop in self._stripes[stripe]:
+            if self._checkpoint is not None:
+                self._checkpoint()
+            parts = worker.run([*shared, *(x[start:stop] for x in self._data)], stop - start)
+            for total, part in zip(sums, parts, strict=False):
+                combine(total, part, total)
+            if len(parts) > count:
+                sink(stripe, start, stop, parts[count:])
+            combine = np.add
+
+    @property
+    def stripes(self) -> int:
+        return len(self._stripes)
+
+    def first_nonfinite(self, parameters: Mapping[str, Array]) -> Node | None:
+        """Checked mode, over head, blocks in order, and tail: the first node that is not finite everywhere."""
+        with np.errstate(all="ignore"):
+            shared = self._start(parameters)
+            found = self._head.first_nonfinite(self._parameters)
+            for start, stop in (block for stripe in self._stripes for block in stripe):
+                if found is None:
+                    inputs = [*shared, *(x[start:stop] for x in self._data)]
+                    found = self._workers[0].first_nonfinite(inputs, stop - start)
+            if found is None:
+                self._run_stripes(shared, lambda *_: None)
+                found = self._tail.first_nonfinite([*self._folded(), *shared])
+            return found
+
+
+def _copy(source_total: Array, part: Array, total: Array) -> None:
+    np.copyto(total, part)
+
+
+def _rows_axis(node: Node) -> int:
+    axis = rows_axis(node.shape)
+    assert axis is not None
+    return axis

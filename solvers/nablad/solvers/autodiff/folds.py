@@ -1,0 +1,96 @@
+"""What is folded from a Jacobian's row blocks as they come: the normal equations, and a QR triangle.
+
+Blocks arrive as J transposed, (p, rows): that is how forward mode with p directions yields them. Each stripe folds its
+own blocks in order, and stripes are merged in order, so the bits do not depend on threads. J is never whole.
+
+TSQR (Demmel, Grigori, Hoemmen and Langou 2012): stack the triangle so far upon new rows, factorize, keep the triangle.
+The residual rides along as column p + 1, so that Q'r and the norm of what Q'r misses come with it. Rows are
+collected until there are 2 (p + 1) of them, for a factorization of few rows upon a triangle wastes most of its work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from nablad.solvers.autodiff.ops import Array
+from nablad.solvers.objective import Gram, Tsqr
+
+
+class GramFold:
+    """J'J, J'r and r'r by stripes. Cost m p^2 operations (a symmetric product), memory p^2 for each stripe."""
+
+    def __init__(self, size: int, dtype: np.dtype[Any], stripes: int) -> None:
+        self._jtj = [np.zeros((size, size), dtype) for _ in range(stripes + 1)]
+        self._jtr = [np.zeros(size, dtype) for _ in range(stripes + 1)]
+        self._rtr = [0.0] * (stripes + 1)
+
+    def add(self, stripe: int, transposed: Array, residual: Array) -> None:
+        """`transposed` (p, m), `residual` (m,)."""
+        self._jtj[stripe] += np.dot(transposed, transposed.T)
+        self._jtr[stripe] += np.dot(transposed, residual)
+        self._rtr[stripe] += float(np.dot(residual, residual))
+
+    def result(self) -> Gram:
+        jtj, jtr = self._jtj[0], self._jtr[0]
+        for later in self._jtj[1:]:
+            jtj += later
+        for part in self._jtr[1:]:
+            jtr += part
+        return Gram(jtj, jtr, sum(self._rtr))
+
+
+class TsqrFold:
+    """The triangle of [J r] by stripes. Cost 2 m p^2 operations and a little more, memory 3 p^2 for each stripe."""
+
+    def __init__(self, size: int, dtype: np.dtype[Any], stripes: int) -> None:
+        self._size = size
+        self._dtype = dtype
+        self._buffers: list[Array | None] = [None] * (stripes + 1)
+        self._filled = [0] * (stripes + 1)
+
+    def add(self, stripe: int, transposed: Array, residual: Array) -> None:
+        """`transposed` (p, m), `residual` (m,)."""
+        start, rows = 0, residual.shape[0]
+        while start < rows:
+            buffer = self._buffer(stripe)
+            filled = self._filled[stripe]
+            count = min(rows - start, buffer.shape[0] - filled)
+            buffer[filled : filled + count, :-1] = transposed[:, start : start + count].T
+            buffer[filled : filled + count, -1] = residual[start : start + count]
+            self._filled[stripe] += count
+            start += count
+            if self._filled[stripe] == buffer.shape[0]:
+                self._reduce(stripe)
+
+    def result(self) -> Tsqr:
+        triangles = [self._reduce(k) for k in range(len(self._buffers)) if self._filled[k]]
+        whole = triangles[0] if len(triangles) == 1 else _triangle(np.concatenate(triangles))
+        p = self._size
+        k = min(p, whole.shape[0])
+        rest = float(whole[p, p]) ** 2 if whole.shape[0] > p else 0.0
+        return Tsqr(np.ascontiguousarray(whole[:k, :p]), whole[:k, p].copy(), rest)
+
+    def _buffer(self, stripe: int) -> Array:
+        buffer = self._buffers[stripe]
+        if buffer is None:
+            width = self._size + 1
+            # Columns lie together, as LAPACK wants them.
+            buffer = self._buffers[stripe] = np.empty((max(3 * width, 512), width), self._dtype, order="F")
+        return buffer
+
+    def _reduce(self, stripe: int) -> Array:
+        buffer = self._buffer(stripe)
+        triangle = _triangle(buffer[: self._filled[stripe]])
+        self._filled[stripe] = triangle.shape[0]
+        buffer[: triangle.shape[0]] = triangle
+        return triangle
+
+
+def _triangle(rows: Array) -> Array:
+    """R of rows = Q R, upper trapezoidal with min(rows, columns) rows."""
+    (triangle,) = scipy.linalg.qr(rows, mode="r", check_finite=False)
+    result: Array = triangle[: min(rows.shape)]
+    return result

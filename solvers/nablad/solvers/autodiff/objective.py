@@ -1,0 +1,211 @@
+"""A problem on data: the engine's side of the Objective protocol (nablad.solvers.objective).
+
+Derivatives are compiled on first use and shared with batches. Every answer is a fresh array. How each is computed:
+
+    value, gradient          reverse mode, streamed over row blocks
+    hvp                      forward over reverse, about 2.5 gradients
+    hessian                  an affine residual: 2 J'J, streamed; else forward over reverse, B rows of H in a pass,
+                             p / B passes, then (H + H') / 2 so that it is exactly symmetric
+    jacobian, gram, tsqr     forward mode with all p directions at once, one row block at a time. For an affine
+                             residual that is a copy of the data; for deep networks with few outputs, reverse mode
+                             row by row would be cheaper, and enters in problem.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nablad.expressions import Node
+from nablad.expressions.dimension import row_size
+from nablad.solvers.autodiff.blocks import Evaluator
+from nablad.solvers.autodiff.folds import GramFold, TsqrFold
+from nablad.solvers.autodiff.ops import Array
+from nablad.solvers.autodiff.problem import Compiled
+from nablad.solvers.autodiff.structure import Linearity
+from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr, UnsupportedObjective
+
+Fold = TypeVar("Fold", GramFold, TsqrFold)
+
+
+class GraphObjective:
+    """The objective of a compiled problem over N data rows. Used by one thread at a time.
+
+    `data` maps the problem's data inputs to arrays of the compiled dtype, rows first and contiguous. `checkpoint` is
+    called before every row block; what it raises comes out of the call, and the objective may be used again. `threads`
+    changes the time, never the bits.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        data: Mapping[str, Array],
+        *,
+        checkpoint: Callable[[], None] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self._compiled = compiled
+        self._data = dict(data)
+        self._checkpoint = checkpoint
+        self._threads = threads
+        self._evaluators: dict[str, Evaluator] = {}
+        self._by_rows = {x.name for x in compiled.problem.data if row_size(x.shape)[0]}
+        lengths = {self._data[name].shape[0] for name in self._by_rows}
+        if len(lengths) > 1:
+            raise ValueError(f"data columns disagree on the number of rows: {sorted(lengths)}")
+        self.rows = lengths.pop() if lengths else 0
+        self.size = compiled.problem.size
+        self.dtype = compiled.dtype
+        self.counters = Counters()
+        self.capabilities = Capabilities(
+            residual=compiled.problem.residual is not None,
+            affine=compiled.residual_class is Linearity.AFFINE,
+            quadratic=compiled.objective_class is not Linearity.NONE,
+            separable=compiled.program("value").separable and self.rows > 0,
+            bounds=False,
+        )
+
+    def value(self, theta: FloatArray) -> float:
+        """f(theta); may be NaN or infinite."""
+        self.counters.value += 1
+        (value,) = self._run("value", theta)
+        return float(value)
+
+    def gradient(self, theta: FloatArray) -> FloatArray:
+        """df/dtheta, shape (p,)."""
+        self.counters.gradient += 1
+        return self._run("value_and_gradient", theta)[1]
+
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """f and df/dtheta (p,) in one pass, at less than the cost of both."""
+        self.counters.value += 1
+        self.counters.gradient += 1
+        value, gradient = self._run("value_and_gradient", theta)
+        return float(value), gradient
+
+    def hvp(self, theta: FloatArray, v: FloatArray) -> FloatArray:
+        """H(theta) v, shape (p,)."""
+        self.counters.hvp += 1
+        return self._run("hvp", theta, direction=self._vector(v))[0]
+
+    def linearize(self, theta: FloatArray) -> Linearization:
+        """Value and gradient now, products with the Hessian at the same point later."""
+        return _Linearization(self, np.array(theta, self.dtype))
+
+    def hessian(self, theta: FloatArray) -> FloatArray:
+        """d2f/dtheta2, shape (p, p), exactly symmetric."""
+        self.counters.hessian += 1
+        if self.capabilities.affine:
+            fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+            hessian = 2.0 * self._fold(theta, fold).result().jtj
+        else:
+            hessian = self._batched_hessian(theta)
+        return np.asarray(0.5 * (hessian + hessian.T), self.dtype)
+
+    def residual(self, theta: FloatArray) -> FloatArray:
+        """r(theta), shape (m,): the data rows' residuals in order, then the penalty's. f = ||r||^2."""
+        self._need_residual("residual")
+        self.counters.residual += 1
+        return np.concatenate([part.reshape(-1) for part in self._run("residual", theta)])
+
+    def jacobian(self, theta: FloatArray) -> FloatArray:
+        """dr/dtheta, shape (m, p)."""
+        self._need_residual("jacobian")
+        self.counters.jacobian += 1
+        outputs = self._run("jacobian", theta)
+        parts = outputs[: len(outputs) // 2]
+        return np.concatenate([part.reshape(self.size, -1).T for part in parts])
+
+    def gram(self, theta: FloatArray) -> Gram:
+        """J'J (p, p), J'r (p,), r'r, streamed over row blocks."""
+        self._count_jacobian("gram")
+        fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+        return self._fold(theta, fold).result()
+
+    def tsqr(self, theta: FloatArray) -> Tsqr:
+        """The triangle of J = Q R, Q'r and what Q'r misses of r, streamed over row blocks."""
+        self._count_jacobian("tsqr")
+        fold = TsqrFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+        return self._fold(theta, fold).result()
+
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> GraphObjective:
+        """The objective over these rows only (copied), with the same reduction and the whole penalty.
+
+        A mean becomes the batch's mean; a sum its sum. Counters of its own.
+        """
+        chosen = np.asarray(indices, np.intp)
+        data = {k: np.ascontiguousarray(x[chosen]) if k in self._by_rows else x for k, x in self._data.items()}
+        return GraphObjective(self._compiled, data, checkpoint=self._checkpoint, threads=self._threads)
+
+    def first_nonfinite(self, theta: FloatArray) -> Node | None:
+        """Checked mode: the first node of value and gradient that is not finite at theta, None if all are."""
+        return self._evaluator("value_and_gradient").first_nonfinite(self._parameters(theta))
+
+    def _run(self, name: str, theta: FloatArray, **more: Array) -> tuple[Array, ...]:
+        outputs = self._evaluator(name).run({**self._parameters(theta), **more})
+        return tuple(x for x in outputs if x is not None)
+
+    def _fold(self, theta: FloatArray, fold: Fold) -> Fold:
+        evaluator = self._evaluator("jacobian")
+
+        def sink(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
+            transposed, residual = blocks
+            fold.add(stripe, transposed.reshape(self.size, -1), residual.reshape(-1))
+
+        outputs = evaluator.run(self._parameters(theta), sink)
+        penalty = [x for x in outputs if x is not None]
+        if penalty:
+            fold.add(evaluator.stripes, penalty[0], penalty[1])
+        return fold
+
+    def _batched_hessian(self, theta: FloatArray) -> Array:
+        count = self._compiled.directions
+        hessian = np.empty((self.size, self.size), self.dtype)
+        for start in range(0, self.size, count):
+            stop = min(start + count, self.size)
+            directions = np.zeros((count, self.size), self.dtype)
+            directions[np.arange(stop - start), np.arange(start, stop)] = 1
+            hessian[start:stop] = self._run("hessian", theta, directions=directions)[0][: stop - start]
+        return hessian
+
+    def _evaluator(self, name: str) -> Evaluator:
+        if name not in self._evaluators:
+            program = self._compiled.program(name)
+            data = {k: x for k, x in self._data.items() if k in self._by_rows}
+            self._evaluators[name] = Evaluator(program, data, self.rows, self._checkpoint, self._threads)
+        return self._evaluators[name]
+
+    def _parameters(self, theta: FloatArray) -> dict[str, Array]:
+        fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
+        return {**fixed, self._compiled.problem.parameters.name: self._vector(theta)}
+
+    def _vector(self, values: FloatArray) -> Array:
+        vector = np.asarray(values, self.dtype)
+        if vector.shape != (self.size,):
+            raise ValueError(f"a vector of shape ({self.size},) is needed, got {vector.shape}")
+        return vector
+
+    def _need_residual(self, question: str) -> None:
+        if self._compiled.problem.residual is None:
+            message = f"{question} needs an objective that is a sum of squares; this one has no residual"
+            raise UnsupportedObjective(question, "residual", message)
+
+    def _count_jacobian(self, question: str) -> None:
+        self._need_residual(question)
+        self.counters.residual += 1
+        self.counters.jacobian += 1
+
+
+class _Linearization:
+    """Value and gradient at a point. The block activations that speed up its products will be kept here."""
+
+    def __init__(self, objective: GraphObjective, theta: Array) -> None:
+        self._objective = objective
+        self._theta: Array = theta
+        self.value, self.gradient = objective.value_and_gradient(theta)
+
+    def hvp(self, v: FloatArray) -> FloatArray:
+        return self._objective.hvp(self._theta, v)

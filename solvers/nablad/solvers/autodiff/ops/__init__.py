@@ -1,0 +1,29 @@
+"""The meaning table: for each op of the language its numbers, derivatives, batching, structure and cost."""
+
+from nablad.solvers.autodiff.ops import leaves, linear, pointwise, reduction
+from nablad.solvers.autodiff.ops.row import (
+    Array,
+    General,
+    Instruction,
+    Linear,
+    Meaning,
+    Multilinear,
+    Pointwise,
+    RowKind,
+)
+
+MEANING: dict[str, Meaning] = {
+    row.name: row for module in (leaves, pointwise, linear, reduction) for row in module.ROWS
+}
+
+__all__ = [
+    "MEANING",
+    "Array",
+    "General",
+    "Instruction",
+    "Linear",
+    "Meaning",
+    "Multilinear",
+    "Pointwise",
+    "RowKind",
+]

@@ -1,0 +1,72 @@
+"""Nonlinear reductions.
+
+log-sum-exp over the last axis, y = m + log(sum_j exp(x_j - m)) with m the largest x_j (Blanchard, Higham and Higham
+2021). Its derivative is the softmax, in terms of the result: dy/dx_j = exp(x_j - y), which needs no division.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nablad.expressions import Node, Symbol
+from nablad.expressions import symbols as s
+from nablad.expressions.dimension import rows_axis
+from nablad.solvers.autodiff.ops.pointwise import degree_transcendental
+from nablad.solvers.autodiff.ops.row import Array, General, Instruction, Meaning, RowKind, row_by_row
+
+
+def _logsumexp(x: Array) -> Any:
+    largest = np.max(x.real, axis=-1, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0)
+    return np.log(np.sum(np.exp(x - shift), axis=-1)) + shift[..., 0]
+
+
+def _logsumexp_into(x: Array, out: Array, scratch: Array) -> None:
+    np.maximum.reduce(x, -1, out=out)
+    # An infinite or NaN maximum would turn into inf - inf; unshifted, exp gives what is true.
+    np.copyto(out, 0, where=~np.isfinite(out))
+    np.subtract(x, out[..., None], scratch)
+    np.exp(scratch, scratch)
+    np.add(out, np.log(np.add.reduce(scratch, -1)), out)
+
+
+def _bind(arrays: Sequence[Array], attributes: tuple[Any, ...], out: Array, scratch: Array | None) -> Instruction:
+    return _logsumexp_into, (arrays[0], out, scratch)
+
+
+def _softmax(x: Symbol, y: Symbol) -> Symbol:
+    return s.exp(x - s.reshape(y, (*y.shape, 1)))
+
+
+def _push(tangents: tuple[Symbol | None, ...], operands: tuple[Symbol, ...], y: Symbol) -> Symbol:
+    (t,) = tangents
+    assert t is not None
+    return s.sum(_softmax(operands[0], y) * t, [-1])
+
+
+def _pull(t: Symbol, operands: tuple[Symbol, ...], y: Symbol) -> tuple[Symbol, ...]:
+    return (s.reshape(t, (*t.shape, 1)) * _softmax(operands[0], y),)
+
+
+def _rows(node: Node) -> RowKind:
+    shape = node.operands[0].shape
+    return None if rows_axis(shape) == len(shape) - 1 else row_by_row(node)
+
+
+ROWS: tuple[Meaning, ...] = (
+    Meaning(
+        "logsumexp",
+        evaluate=_logsumexp,
+        bind=_bind,
+        derivative=General(_push, _pull),
+        batch=lambda node, x, batched, size: s.logsumexp(x[0]),
+        degree=degree_transcendental,
+        rows=_rows,
+        space=lambda node: node.operands[0].shape,
+        cost=12.0,
+        scratch=lambda node: node.operands[0].shape,
+    ),
+)

@@ -1,0 +1,335 @@
+"""Plans: a graph compiled to a schedule whose results share a few buffers.
+
+A node's buffer is free again after its last reader, as registers are (Sethi and Ullman 1970; slots and a free list as
+in CasADi). So a run's memory is the live set, not the tape, and what is written next is still in cache: one buffer per
+node was measured four times slower. Permutations, slices, stretches and most reshapes are views and cost nothing at run
+time; an elementwise op writes over an operand that dies there.
+
+A Plan is immutable and shared between threads. A Workspace owns the buffers of one run and binds every instruction to
+its arrays once, so that a run is a loop over calls and allocates no arrays. What depends on an input's memory is bound
+anew only when another array is given for that input, as each row block does.
+
+The fusion pass (affine + pointwise + reduction as one kernel) will enter here, between schedule and slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nablad.expressions import OPS, Graph, Node, Shape
+from nablad.expressions.dimension import concrete, row_size
+from nablad.solvers.autodiff.ops import MEANING, Array, Instruction
+
+STATIC = ("constant", "eye", "rows")
+"""Leaves whose value never changes within a workspace."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A buffer of N**power * size elements."""
+
+    power: int
+    size: int
+    truth: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node's place in the schedule. Positions are those of `Plan.nodes`."""
+
+    position: int
+    operands: tuple[int, ...]
+    slot: int | None
+    """None for a view of its operand."""
+    scratch: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled graph. `compile_plan` makes it."""
+
+    graph: Graph
+    dtype: np.dtype[Any]
+    nodes: tuple[Node, ...]
+    steps: tuple[Step, ...]
+    slots: tuple[Slot, ...]
+
+    @cached_property
+    def inputs(self) -> tuple[int | None, ...]:
+        """The position of each of the graph's inputs, None for one that is not needed."""
+        where = {node: k for k, node in enumerate(self.nodes)}
+        return tuple(where.get(node) for node in self.graph.inputs)
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        where = {node: k for k, node in enumerate(self.nodes)}
+        return tuple(where[node] for node in self.graph.outputs)
+
+    @cached_property
+    def rebound(self) -> tuple[tuple[int, ...], ...]:
+        """For each input, the steps to bind anew when its memory moves."""
+        return tuple(() if k is None else self._touching(k) for k in self.inputs)
+
+    def _touching(self, position: int) -> tuple[int, ...]:
+        memory = {position}
+        touched = []
+        for k, step in enumerate(self.steps):
+            if memory.intersection(step.operands):
+                touched.append(k)
+                if step.slot is None:
+                    memory.add(step.position)
+        return tuple(touched)
+
+    def bytes(self, rows: int) -> int:
+        """The size of a workspace's buffers."""
+        return sum(rows**slot.power * slot.size * (1 if slot.truth else self.dtype.itemsize) for slot in self.slots)
+
+    @property
+    def bytes_per_row(self) -> int:
+        """What one more row adds to the live set, the row's own inputs included."""
+        inputs = sum(size for power, size in (row_size(x.shape) for x in self.graph.inputs) if power)
+        return self.bytes(1) - self.bytes(0) + inputs * self.dtype.itemsize
+
+    @property
+    def flops(self) -> tuple[float, float]:
+        """(for each row, once): floating point operations by the op rows' costs."""
+        per_row = once = 0.0
+        for step in self.steps:
+            node = self.nodes[step.position]
+            meaning = MEANING[node.op]
+            power, size = row_size(meaning.space(node))
+            if power:
+                per_row += size * meaning.cost
+            else:
+                once += size * meaning.cost
+        return per_row, once
+
+
+def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
+    """Schedule the graph in its own order and assign buffers by liveness."""
+    nodes = graph.nodes
+    position = {node: k for k, node in enumerate(nodes)}
+    views = _Views(nodes)
+    last = _last_reads(graph, position, views)
+    allocator = _Allocator()
+    owned: dict[Node, int] = {}
+    steps = []
+    for k, node in enumerate(nodes):
+        if not node.operands:
+            if node.op not in ("input", *STATIC):
+                raise ValueError(f"no plan for the leaf {node!r}")
+            continue
+        slot = scratch = None
+        dying = {views.root[x] for x in node.operands if last[views.root[x]] == k}
+        if views.root[node] is node:
+            reused = _in_place(node, dying, owned, views)
+            truth = OPS[node.op].result == "truth"
+            slot = allocator.take(node.shape, truth) if reused is None else owned.pop(reused)
+            owned[node] = slot
+            temporary = MEANING[node.op].scratch
+            if temporary is not None:
+                scratch = allocator.take(temporary(node), False)
+                allocator.give(scratch)
+        for root in sorted(dying, key=position.__getitem__):
+            if root in owned:
+                allocator.give(owned.pop(root))
+        steps.append(Step(k, tuple(position[x] for x in node.operands), slot, scratch))
+    return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots))
+
+
+class _Views:
+    """Whose memory each node's result lies in, and whether it lies there without gaps."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.root: dict[Node, Node] = {}
+        self.contiguous: dict[Node, bool] = {}
+        for node in nodes:
+            if MEANING[node.op].view and self._is_view(node):
+                self.root[node] = self.root[node.operands[0]]
+                self.contiguous[node] = self.contiguous[node.operands[0]] and self._keeps(node)
+            else:
+                self.root[node] = node
+                self.contiguous[node] = not (node.op == "input" and node.attributes[2] == "shared")
+
+    def _is_view(self, node: Node) -> bool:
+        (x,) = node.operands
+        return node.op != "reshape" or self.contiguous[x] or _only_splits(x.shape, node.shape)
+
+    @staticmethod
+    def _keeps(node: Node) -> bool:
+        """Whether a view of gapless memory is gapless: reshapes are, and slices of the slowest axis."""
+        if node.op == "slice":
+            return all(bounds is None for bounds in node.attributes[0][1:])
+        return node.op == "reshape"
+
+
+def _only_splits(old: Shape, new: Shape) -> bool:
+    """Whether each old axis becomes a run of new ones: such a reshape is a view of any memory."""
+    remaining = [d for d in new if d != 1]
+    for d in (d for d in old if d != 1):
+        target, found = row_size((d,)), (0, 1)
+        while found != target:
+            if not remaining or found[1] > target[1]:
+                return False
+            power, size = row_size((remaining.pop(0),))
+            found = (found[0] + power, found[1] * size)
+    return not remaining
+
+
+def _last_reads(graph: Graph, position: dict[Node, int], views: _Views) -> dict[Node, int]:
+    """The last schedule position that reads each root's memory; beyond the end for outputs."""
+    last = {views.root[node]: position[node] for node in graph.nodes}
+    for node in graph.nodes:
+        for operand in node.operands:
+            last[views.root[operand]] = position[node]
+    for output in graph.outputs:
+        last[views.root[output]] = len(graph.nodes)
+    return last
+
+
+def _in_place(node: Node, dying: set[Node], owned: dict[Node, int], views: _Views) -> Node | None:
+    """An operand whose buffer the result may take: it dies here, has the same shape, and no other operand sees it."""
+    if OPS[node.op].result == "truth":
+        return None
+    for index in MEANING[node.op].in_place:
+        x = node.operands[index]
+        sharing = [other for other in node.operands if views.root[other] is x and other is not x]
+        fits = x.shape == node.shape and OPS[x.op].result == "real"
+        if fits and x in dying and x in owned and not sharing:
+            return x
+    return None
+
+
+class _Allocator:
+    """Slots with a free list: the smallest that is large enough, else the largest free one grown, else a new one."""
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self._free: list[int] = []
+
+    def take(self, shape: Shape, truth: bool) -> int:
+        power, size = row_size(shape)
+        free = [k for k in self._free if (self.slots[k].power, self.slots[k].truth) == (power, truth)]
+        if not free:
+            self.slots.append(Slot(power, size, truth))
+            return len(self.slots) - 1
+        ample = [k for k in free if self.slots[k].size >= size]
+        chosen = min(ample, key=lambda k: self.slots[k].size) if ample else max(free, key=lambda k: self.slots[k].size)
+        self._free.remove(chosen)
+        self.slots[chosen] = Slot(power, max(size, self.slots[chosen].size), truth)
+        return chosen
+
+    def give(self, slot: int) -> None:
+        self._free.append(slot)
+
+
+_NOTHING: Instruction = (tuple, ())
+
+
+class _Bound:
+    """A plan's instructions bound to arrays for one number of rows."""
+
+    def __init__(self, plan: Plan, buffers: Sequence[Array], statics: dict[int, Array], rows: int) -> None:
+        self._plan = plan
+        self._buffers = buffers
+        self._rows = rows
+        self.values: list[Any] = [statics.get(k) for k in range(len(plan.nodes))]
+        self._given: list[Array | None] = [None] * len(plan.inputs)
+        calls = [k for k, step in enumerate(plan.steps) if step.slot is not None]
+        self._call_of = {k: place for place, k in enumerate(calls)}
+        self.program: list[Instruction] = [_NOTHING] * len(calls)
+        self._stale = set(range(len(plan.steps)))
+
+    def give(self, inputs: Sequence[Array]) -> None:
+        stale, self._stale = self._stale, set()
+        for k, (array, known) in enumerate(zip(inputs, self._given, strict=True)):
+            if array is not known:
+                self._given[k] = array
+                position = self._plan.inputs[k]
+                if position is not None:
+                    self.values[position] = array
+                    stale.update(self._plan.rebound[k])
+        for k in sorted(stale):
+            self._bind(k)
+
+    def _bind(self, index: int) -> None:
+        step = self._plan.steps[index]
+        arrays = [self.values[k] for k in step.operands]
+        node = self._plan.nodes[step.position]
+        attributes = concrete(node.attributes, self._rows)
+        if step.slot is None:
+            self.values[step.position] = MEANING[node.op].evaluate(arrays[0], *attributes)
+            return
+        out = self.values[step.position]
+        if out is None:
+            out = self.values[step.position] = self._array(step.slot, node.shape)
+        scratch = MEANING[node.op].scratch
+        temporary = None if step.scratch is None or scratch is None else self._array(step.scratch, scratch(node))
+        self.program[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
+
+    def _array(self, slot: int, shape: Shape) -> Array:
+        power, size = row_size(shape)
+        return self._buffers[slot][: self._rows**power * size].reshape(concrete(shape, self._rows))
+
+
+class Workspace:
+    """The buffers of one run of a plan, by one thread at a time.
+
+    `rows` is the largest number of rows that a run may bind; `total` is the value of the `rows` leaf, N itself where a
+    run sees one block of N.
+    """
+
+    def __init__(self, plan: Plan, rows: int, total: int | None = None) -> None:
+        self.plan = plan
+        self._capacity = rows
+        self._buffers = [
+            np.empty(rows**slot.power * slot.size, np.bool_ if slot.truth else plan.dtype) for slot in plan.slots
+        ]
+        self._statics = {
+            k: _static(node, plan.dtype, rows if total is None else total)
+            for k, node in enumerate(plan.nodes)
+            if node.op in STATIC
+        }
+        self._bound: dict[int, _Bound] = {}
+
+    def run(self, inputs: Sequence[Array], rows: int = 1) -> tuple[Array, ...]:
+        """The outputs, in memory that the next run overwrites. `inputs` are in the order of the graph's inputs."""
+        bound = self._bind(inputs, rows)
+        for call, arguments in bound.program:
+            call(*arguments)
+        values = bound.values
+        return tuple(values[k] for k in self.plan.outputs)
+
+    def first_nonfinite(self, inputs: Sequence[Array], rows: int = 1) -> Node | None:
+        """Checked mode: run, and name the first node, in schedule order, whose value is not finite everywhere."""
+        bound = self._bind(inputs, rows)
+        program = iter(bound.program)
+        slots = {step.position: step.slot for step in self.plan.steps}
+        for k, node in enumerate(self.plan.nodes):
+            if slots.get(k) is not None:
+                call, arguments = next(program)
+                call(*arguments)
+            if not np.all(np.isfinite(bound.values[k])):
+                return node
+        return None
+
+    def _bind(self, inputs: Sequence[Array], rows: int) -> _Bound:
+        bound = self._bound.get(rows)
+        if bound is None:
+            if rows > self._capacity:
+                raise ValueError(f"a workspace for {self._capacity} rows was given {rows}")
+            bound = self._bound[rows] = _Bound(self.plan, self._buffers, self._statics, rows)
+        bound.give(inputs)
+        return bound
+
+
+def _static(node: Node, dtype: np.dtype[Any], total: int) -> Array:
+    if node.op == "rows":
+        return np.asarray(total, dtype)
+    value: Array = np.asarray(MEANING[node.op].evaluate(*node.attributes))
+    return value.astype(dtype)

@@ -1,0 +1,161 @@
+"""What a model hands to the engine: graphs, and nothing else.
+
+An objective is a graph of the flat parameter vector and of data columns. When it is a sum of squares, its residual is
+given too, with every scale inside, in two parts: rows that belong to data rows, and rows of the penalty.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nablad.expressions import Graph, Node, Symbol, topological
+from nablad.expressions import symbols as s
+from nablad.expressions.dimension import row_size
+from nablad.solvers.autodiff.batching import batch
+from nablad.solvers.autodiff.blocks import Program, compile_program
+from nablad.solvers.autodiff.structure import Linearity, linearity
+from nablad.solvers.autodiff.transform import gradient, jvp
+
+DIRECTIONS_BUDGET = 4 << 20
+"""Bytes of live buffers for one block of the batched Hessian, from which the number of directions follows."""
+DIRECTIONS = (8, 64)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An objective as graphs. All share the input `parameters`, the flat vector theta of shape (p,)."""
+
+    parameters: Node
+    data: tuple[Node, ...]
+    """Inputs whose first axis is ROWS, or that have none."""
+    objective: Node
+    """f, a scalar."""
+    output: Node
+    """What the model predicts, one row for each data row."""
+    residual: Node | None = None
+    """r with ROWS as its first axis; then f = ||r||^2 + ||penalty||^2."""
+    penalty: Node | None = None
+    """The penalty's residual rows, shape (q,), where `residual` is given and there is a penalty."""
+
+    @property
+    def size(self) -> int:
+        (size,) = self.parameters.shape
+        assert isinstance(size, int)
+        return size
+
+    @property
+    def outputs_per_row(self) -> int:
+        """Residual rows for each data row."""
+        return 0 if self.residual is None else row_size(self.residual.shape)[1]
+
+
+class Compiled:
+    """The problem's derivatives, each differentiated and compiled when first asked for.
+
+    Shared by an objective and its batches, between threads too: programs are immutable and hold for every N.
+    """
+
+    def __init__(self, problem: Problem, dtype: np.dtype[Any]) -> None:
+        self.problem = problem
+        self.dtype = dtype
+        self._programs: dict[str, Program] = {}
+        self._lock = threading.RLock()
+
+    def program(self, name: str) -> Program:
+        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, output."""
+        with self._lock:
+            if name not in self._programs:
+                self._programs[name] = compile_program(_BUILDERS[name](self), self.dtype)
+            return self._programs[name]
+
+    @cached_property
+    def gradient(self) -> Symbol:
+        return gradient(self.problem.objective, [self.problem.parameters])[0]
+
+    @cached_property
+    def residual_class(self) -> Linearity:
+        parts = [x for x in (self.problem.residual, self.problem.penalty) if x is not None]
+        if not parts:
+            return Linearity.NONE
+        classes = {linearity(x, [self.problem.parameters]) for x in parts}
+        return Linearity.AFFINE if classes <= {Linearity.AFFINE, Linearity.CONSTANT} else Linearity.NONE
+
+    @cached_property
+    def objective_class(self) -> Linearity:
+        return linearity(self.problem.objective, [self.problem.parameters])
+
+    @cached_property
+    def directions(self) -> int:
+        """How many rows of the Hessian one pass computes: as many as keep a block of the least size in cache."""
+        per_row = max(1, self.program("hvp").body.bytes_per_row)
+        low, high = DIRECTIONS
+        return min(self.problem.size, max(low, min(high, DIRECTIONS_BUDGET // (64 * per_row))))
+
+    def graph(self, outputs: tuple[Node, ...], *extra: Node) -> Graph:
+        """A graph of theta, the extra inputs, and the data that the outputs need."""
+        needed = set(topological(outputs))
+        return Graph((self.problem.parameters, *extra, *(x for x in self.problem.data if x in needed)), outputs)
+
+    def residual_parts(self) -> tuple[Node, ...]:
+        return tuple(x for x in (self.problem.residual, self.problem.penalty) if x is not None)
+
+
+def _value(compiled: Compiled) -> Graph:
+    return compiled.graph((compiled.problem.objective,))
+
+
+def _value_and_gradient(compiled: Compiled) -> Graph:
+    return compiled.graph((compiled.problem.objective, compiled.gradient.node))
+
+
+def _hvp(compiled: Compiled) -> Graph:
+    v = s.parameter("direction", compiled.problem.parameters.shape)
+    (product,) = jvp([compiled.gradient.node], {compiled.problem.parameters: v})
+    return compiled.graph((product.node,), v.node)
+
+
+def _hessian(compiled: Compiled) -> Graph:
+    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p).
+
+    The exact Hessian of a layered spine, by one direction for each pre-activation, will be recognized here.
+    """
+    v = s.parameter("direction", compiled.problem.parameters.shape)
+    many = s.parameter("directions", (compiled.directions, compiled.problem.size))
+    (product,) = jvp([compiled.gradient.node], {compiled.problem.parameters: v})
+    (rows,) = batch([product.node], {v.node: many}, compiled.directions)
+    return compiled.graph((rows.node,), many.node)
+
+
+def _residual(compiled: Compiled) -> Graph:
+    return compiled.graph(compiled.residual_parts())
+
+
+def _jacobian(compiled: Compiled) -> Graph:
+    """Forward mode, all p basis vectors at once: r' as (p, N, ...) and (p, q), then the residuals themselves."""
+    size = compiled.problem.size
+    parts = compiled.residual_parts()
+    v = s.parameter("direction", compiled.problem.parameters.shape)
+    columns = jvp(parts, {compiled.problem.parameters: v})
+    batched = batch([x.node for x in columns], {v.node: s.eye(size)}, size)
+    return compiled.graph((*(x.node for x in batched), *parts))
+
+
+def _output(compiled: Compiled) -> Graph:
+    return compiled.graph((compiled.problem.output,))
+
+
+_BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
+    "value": _value,
+    "value_and_gradient": _value_and_gradient,
+    "hvp": _hvp,
+    "hessian": _hessian,
+    "residual": _residual,
+    "jacobian": _jacobian,
+    "output": _output,
+}

@@ -1,0 +1,158 @@
+"""Rewrites that change how a graph is computed, never what it says.
+
+Folded are constants, and what is the identity in floating point too: 1 x, x / 1, -(-x), x + (-y), a shape changed to
+itself, two permutations in a row, a stretch that the elementwise op above it does anyway.
+
+Never 0 x -> 0: where x is NaN or infinite, 0 x is NaN, and the rewrite would hide it. A I -> A (I the identity matrix)
+is of another kind. In floating point (A I)_ij = A_ij + sum_k 0 A_ik, whose zero terms are there only because the
+product with the basis vectors is a way to write down the Jacobian of x -> A x. That Jacobian IS A, entry by entry; an
+infinite A_ik is a fact about column k, not about column j. It keeps every entry of A, its shape, its NaN. It also makes
+the Jacobian of an affine residual cost no N p^2 product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nablad.expressions import OPS, ROWS, Graph, Node, constant, make, rebuild
+from nablad.expressions.dimension import broadcast, row_size
+from nablad.solvers.autodiff.ops import MEANING, Pointwise
+
+Rewrite = Callable[[Node], Node | None]
+
+FOLD_LIMIT = 4096
+"""Constants up to this many elements are folded; larger ones are left to the plan's buffers."""
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same function of the same inputs, by fewer nodes. One pass, operands first."""
+    return Graph(graph.inputs, rebuild(graph.outputs, {}, lambda node, operands: _rewrite(_renewed(node, operands))))
+
+
+def _renewed(node: Node, operands: tuple[Node, ...]) -> Node:
+    if isinstance(MEANING[node.op].derivative, Pointwise):
+        operands = _unstretched(node, operands)
+    return node if operands == node.operands else make(node.op, operands, node.attributes)
+
+
+def _rewrite(node: Node) -> Node:
+    while True:
+        folded = _fold(node)
+        rule = REWRITES.get(node.op)
+        simpler = folded if folded is not None else rule(node) if rule is not None else None
+        if simpler is None:
+            return node
+        node = simpler
+
+
+def _unstretched(node: Node, operands: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Drop stretches that do not change the result's shape."""
+    chosen = list(operands)
+    for k, operand in enumerate(chosen):
+        if operand.op == "broadcast_to":
+            trial = [*chosen[:k], operand.operands[0], *chosen[k + 1 :]]
+            if broadcast(node.op, [x.shape for x in trial]) == node.shape:
+                chosen = trial
+    return tuple(chosen)
+
+
+def _fold(node: Node) -> Node | None:
+    if not node.operands or OPS[node.op].result == "truth" or ROWS in node.shape:
+        return None
+    if any(x.op != "constant" for x in node.operands) or node.op == "broadcast_to":
+        return None
+    if row_size(node.shape)[1] > FOLD_LIMIT:
+        return None
+    with np.errstate(all="ignore"):
+        return constant(MEANING[node.op].evaluate(*(x.value for x in node.operands), *node.attributes))
+
+
+def _is_one(node: Node) -> bool:
+    return node.op == "constant" and row_size(node.shape) == (0, 1) and node.value.item() == 1.0
+
+
+def _multiply(node: Node) -> Node | None:
+    x, y = node.operands
+    if _is_one(x) and y.shape == node.shape:
+        return y
+    return x if _is_one(y) and x.shape == node.shape else None
+
+
+def _divide(node: Node) -> Node | None:
+    x, y = node.operands
+    return x if _is_one(y) and x.shape == node.shape else None
+
+
+def _add(node: Node) -> Node | None:
+    x, y = node.operands
+    if x is y:
+        return make("multiply", (constant(2.0), x))
+    return make("subtract", (x, y.operands[0])) if y.op == "negative" else None
+
+
+def _subtract(node: Node) -> Node | None:
+    x, y = node.operands
+    return make("add", (x, y.operands[0])) if y.op == "negative" else None
+
+
+def _negative(node: Node) -> Node | None:
+    (x,) = node.operands
+    if x.op == "negative":
+        return x.operands[0]
+    if x.op == "multiply":
+        left, right = x.operands
+        if left.op == "constant" and left.shape == ():
+            return make("multiply", (constant(-left.value), right))
+    return None
+
+
+def _reshape(node: Node) -> Node | None:
+    (x,) = node.operands
+    if x.shape == node.shape:
+        return x
+    return make("reshape", x.operands, node.attributes) if x.op == "reshape" else None
+
+
+def _transpose(node: Node) -> Node | None:
+    (x,), (permutation,) = node.operands, node.attributes
+    if permutation == tuple(range(len(permutation))):
+        return x
+    if x.op == "eye":
+        return x
+    if x.op == "transpose":
+        return make("transpose", x.operands, (tuple(x.attributes[0][axis] for axis in permutation),))
+    return None
+
+
+def _broadcast_to(node: Node) -> Node | None:
+    (x,) = node.operands
+    if x.shape == node.shape:
+        return x
+    return make("broadcast_to", x.operands, node.attributes) if x.op == "broadcast_to" else None
+
+
+def _sum(node: Node) -> Node | None:
+    return node.operands[0] if node.attributes[0] == () else None
+
+
+def _matmul(node: Node) -> Node | None:
+    x, y = node.operands
+    if x.op == "eye" and y.shape == node.shape:
+        return y
+    return x if y.op == "eye" and x.shape == node.shape else None
+
+
+REWRITES: dict[str, Rewrite] = {
+    "multiply": _multiply,
+    "divide": _divide,
+    "add": _add,
+    "subtract": _subtract,
+    "negative": _negative,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "broadcast_to": _broadcast_to,
+    "sum": _sum,
+    "matmul": _matmul,
+}

@@ -1,0 +1,166 @@
+"""What every model has: a layout of parameters, a problem in graphs, and data. All the rest follows from these."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nablad.expressions import Symbol
+from nablad.expressions import symbols as s
+from nablad.solvers.autodiff.blocks import Evaluator
+from nablad.solvers.autodiff.objective import GraphObjective
+from nablad.solvers.autodiff.problem import Compiled, Problem
+from nablad.solvers.models.columns import floating
+from nablad.solvers.models.errors import InvalidModel
+from nablad.solvers.models.layout import Layout
+from nablad.solvers.objective import FloatArray
+
+REDUCTIONS = ("sum", "mean")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimates, before anything is run. Memory in bytes, work in floating point operations by the op rows' costs."""
+
+    parameters: int
+    rows: int
+    data_bytes: int
+    workspace_bytes: int
+    """One thread's buffers for value and gradient."""
+    hessian_bytes: int
+    """One dense Hessian, p^2 numbers."""
+    block_rows: int
+    """Rows that are worked on at a time."""
+    gradient_flops: float
+    """Value and gradient once."""
+
+
+class Model(ABC):
+    """A model of data. Subclasses are frozen dataclasses, validated when made, that build graphs and nothing else."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The parameters' names and shapes."""
+
+    @property
+    @abstractmethod
+    def data(self) -> dict[str, FloatArray]:
+        """The arrays of the problem's data inputs, by name."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """The floating type in which the model is evaluated: that of its data."""
+
+    @abstractmethod
+    def build(self) -> Problem:
+        """The graphs of objective, output and residual."""
+
+    @abstractmethod
+    def initial(self) -> FloatArray:
+        """The default starting point (p,)."""
+
+    @abstractmethod
+    def check_inputs(self, inputs: FloatArray) -> dict[str, FloatArray]:
+        """New data as the inputs of the output graph; raises InvalidModel("inputs", ...)."""
+
+    @cached_property
+    def problem(self) -> Problem:
+        return self.build()
+
+    @cached_property
+    def compiled(self) -> Compiled:
+        return Compiled(self.problem, self.dtype)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.layout.shapes)
+
+    @property
+    def size(self) -> int:
+        """The number of parameters p."""
+        return self.layout.size
+
+    @property
+    def rows(self) -> int:
+        """The number of data rows N."""
+        return len(next(iter(self.data.values())))
+
+    def objective(self, checkpoint: Callable[[], None] | None = None, threads: int = 1) -> GraphObjective:
+        """The objective on the model's data. `checkpoint` is called before every row block."""
+        return GraphObjective(self.compiled, self.data, checkpoint=checkpoint, threads=threads)
+
+    def start(self, start: ArrayLike | Mapping[str, ArrayLike] | None = None) -> FloatArray:
+        """A starting point (p,): the model's own, or the given vector or named arrays, checked.
+
+        Raises InvalidModel with field "start" or "start.<name>".
+        """
+        if start is None:
+            return self.initial()
+        if isinstance(start, Mapping):
+            theta = self.layout.join(start, self.dtype)
+        else:
+            theta = np.array(floating("start", start, self.dtype))
+            if theta.shape != (self.size,):
+                shapes = ", ".join(f"{name} {shape}" for name, shape in self.layout.shapes.items())
+                raise InvalidModel("start", f"has shape {theta.shape}, should be ({self.size},): {shapes}")
+        return theta
+
+    def parameters(self, theta: ArrayLike) -> dict[str, FloatArray]:
+        """theta (p,) as named arrays, copied."""
+        return self.layout.split(np.array(theta, self.dtype))
+
+    def flatten(self, parameters: Mapping[str, ArrayLike]) -> FloatArray:
+        """Named arrays as one vector (p,): the inverse of `parameters`."""
+        return self.layout.join(parameters, self.dtype)
+
+    def predict(self, theta: ArrayLike, inputs: ArrayLike) -> FloatArray:
+        """The model's output on new data, one row for each row of `inputs`."""
+        columns = self.check_inputs(floating("inputs", inputs, self.dtype))
+        rows = next(iter(columns.values())).shape[0]
+        evaluator = Evaluator(self.compiled.program("output"), columns, rows)
+        (output,) = evaluator.run({self.problem.parameters.name: self.start(theta)})
+        assert output is not None
+        return output
+
+    def cost(self) -> Cost:
+        """Estimates of memory and work."""
+        program = self.compiled.program("value_and_gradient")
+        per_row, once = program.body.flops
+        return Cost(
+            parameters=self.size,
+            rows=self.rows,
+            data_bytes=sum(x.nbytes for x in self.data.values()),
+            workspace_bytes=program.bytes(self.rows),
+            hessian_bytes=self.size**2 * self.dtype.itemsize,
+            block_rows=min(self.rows, program.block_rows),
+            gradient_flops=per_row * self.rows + once,
+        )
+
+
+def reduction_scale(reduction: str) -> Symbol | None:
+    """What the sum over rows is multiplied with: 1/N for the mean, nothing for the sum."""
+    return s.reciprocal(s.rows()) if reduction == "mean" else None
+
+
+def squares(residual: Symbol, reduction: str, ridge: float, penalized: Symbol) -> tuple[Symbol, Symbol, Symbol | None]:
+    """(objective, scaled residual, penalty rows) of scale * ||residual||^2 + ridge * ||penalized||^2.
+
+    The objective's scale stands outside the sum; the residual carries its square root, so that the squares of its
+    entries and of the penalty rows sum to the objective.
+    """
+    total = s.sum(s.square(residual))
+    scale = reduction_scale(reduction)
+    scaled = residual
+    if scale is not None:
+        total, scaled = scale * total, s.sqrt(scale) * residual
+    if ridge == 0.0:
+        return total, scaled, None
+    return total + ridge * s.sum(s.square(penalized)), scaled, float(np.sqrt(ridge)) * penalized
