@@ -1,0 +1,79 @@
+"""The client library of nablad: a model goes in, a live stream of iterates and a trustworthy solution come out.
+
+    from nablad.client import Client, LeastSquares, Newton
+
+    with Client.connect("localhost:50051") as client:      # or Client.embedded()
+        run = client.solve(LeastSquares(X, y, intercept=True), Newton())
+        for it in run:
+            print(it.iteration, it.loss, it.gradient_norm)
+        result = run.result()
+        result.parameters["theta"], result.success, result.message
+
+AsyncClient is the same with `await` and `async for`. Needs numpy, grpcio and protobuf only.
+"""
+
+from nablad.client.aio import AsyncClient
+from nablad.client.aio_run import AsyncJob, AsyncRun
+from nablad.client.arrays import Dataset
+from nablad.client.client import Client
+from nablad.client.errors import (
+    Conflict,
+    FieldViolation,
+    InvalidRequest,
+    JobFailed,
+    LimitExceeded,
+    NabladError,
+    NotFound,
+    ServerError,
+    ServerUnavailable,
+    Unauthenticated,
+)
+from nablad.client.events import Checkpoint, Done, Event, Iterate, SolveWarning, StateChange
+from nablad.client.methods import ArmijoSearch, ConstantStep, GradientDescent, Method, Newton, Stopping
+from nablad.client.models import Layer, LeastSquares, Model, Network
+from nablad.client.policies import RecordTheta, Thinning
+from nablad.client.results import Counts, Evidence, ModelSummary, Result, Times
+from nablad.client.run import Job, Run
+
+__all__ = [
+    "ArmijoSearch",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncRun",
+    "Checkpoint",
+    "Client",
+    "Conflict",
+    "ConstantStep",
+    "Counts",
+    "Dataset",
+    "Done",
+    "Event",
+    "Evidence",
+    "FieldViolation",
+    "GradientDescent",
+    "InvalidRequest",
+    "Iterate",
+    "Job",
+    "JobFailed",
+    "Layer",
+    "LeastSquares",
+    "LimitExceeded",
+    "Method",
+    "Model",
+    "ModelSummary",
+    "NabladError",
+    "Network",
+    "Newton",
+    "NotFound",
+    "RecordTheta",
+    "Result",
+    "Run",
+    "ServerError",
+    "ServerUnavailable",
+    "SolveWarning",
+    "StateChange",
+    "Stopping",
+    "Thinning",
+    "Times",
+    "Unauthenticated",
+]

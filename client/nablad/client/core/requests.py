@@ -1,0 +1,63 @@
+"""A solve, as the caller describes it, into a SolveSpec."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from google.protobuf.message import Message
+
+from nablad.client.arrays import Data, numbers
+from nablad.client.core.encode import Encoder, assign
+from nablad.client.errors import invalid
+from nablad.client.methods import Method, Stopping
+from nablad.client.models import Model
+from nablad.client.policies import RecordTheta
+from nablad.v1 import method_pb2, model_pb2, solver_pb2
+
+
+def solve_spec(
+    model: Model,
+    method: Method | None,
+    *,
+    start: Data | None = None,
+    stopping: Stopping | None = None,
+    record_theta: RecordTheta | None = None,
+    title: str = "",
+    cancel_when_unwatched: bool = False,
+) -> tuple[solver_pb2.SolveSpec, Encoder]:
+    """The spec, and the encoder that holds the arrays to be uploaded before it is sent."""
+    encoder = Encoder()
+    spec = solver_pb2.SolveSpec(model=part(model, "model", encoder))
+    if method is not None:
+        spec.method.CopyFrom(part(method, "method"))
+    if stopping is not None:
+        spec.stopping.CopyFrom(part(stopping, "stopping"))
+    if record_theta is not None:
+        spec.record_theta.CopyFrom(part(record_theta, "record_theta"))
+    if start is not None:
+        dtype = getattr(getattr(model, "features", getattr(model, "inputs", None)), "dtype", None)
+        spec.start.CopyFrom(encoder.tensor(numbers(start, "start", like=dtype)))
+    assign(spec, "", title=title, cancel_when_unwatched=cancel_when_unwatched)
+    return spec, encoder
+
+
+_EXPECTED: dict[str, tuple[type[Message], str]] = {
+    "model": (model_pb2.Model, "a LeastSquares(...) or a Network(...)"),
+    "method": (method_pb2.Method, "a Newton() or a GradientDescent(...)"),
+    "stopping": (method_pb2.Stopping, "a Stopping(...)"),
+    "record_theta": (solver_pb2.RecordTheta, "a RecordTheta"),
+    "thinning": (solver_pb2.Thinning, "a Thinning"),
+}
+
+
+def part(value: Any, argument: str, *context: Any) -> Any:
+    """The message of one argument. InvalidRequest if it is something else altogether, such as the class itself."""
+    kind, example = _EXPECTED[argument]
+    message = None
+    describes = hasattr(value, "to_proto") and len(inspect.signature(value.to_proto).parameters) == len(context)
+    if describes and not isinstance(value, type):
+        message = value.to_proto(*context)
+    if not isinstance(message, kind):
+        raise invalid(argument, f"is {value!r:.80}; {example} is needed")
+    return message

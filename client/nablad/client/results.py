@@ -1,0 +1,136 @@
+"""What a solve comes to: the point, why the run ended there, and the evidence for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nablad.client.events import Iterate
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What supports the claim. A number that was not computed is None."""
+
+    gradient_norm: float | None = None
+    """||g|| at the best point."""
+    relative_gradient_norm: float | None = None
+    """||g|| divided by its norm at the start."""
+    smallest_curvature: float | None = None
+    """The smallest eigenvalue of the Hessian."""
+    largest_curvature: float | None = None
+    """The largest eigenvalue of the Hessian."""
+    verdict: str = "unverified"
+    """minimum, saddle, flat, maximum or unverified."""
+    condition: float | None = None
+    """Of the Hessian, or of a sum of squares' Jacobian with its columns scaled to length 1."""
+    rank: int | None = None
+    """Of the Jacobian."""
+
+    def __repr__(self) -> str:
+        given = ((name, value) for name, value in vars(self).items() if value is not None and name != "verdict")
+        numbers = "".join(f"\n  {name.replace('_', ' '):24}{value:.4g}" for name, value in given)
+        return f"Evidence: {self.verdict}{numbers}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each question was asked of the model."""
+
+    values: int = 0
+    gradients: int = 0
+    hessians: int = 0
+    hessian_vector_products: int = 0
+    residuals: int = 0
+    jacobians: int = 0
+    factorizations: int = 0
+
+
+@dataclass(frozen=True)
+class Times:
+    """Where the time went, in seconds."""
+
+    total: float = 0.0
+    evaluation: float = 0.0
+    linear_algebra: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What the server makes of a model before it solves."""
+
+    parameters: int
+    """p, the length of theta."""
+    rows: int
+    """N, the number of data rows."""
+    layout: Mapping[str, tuple[int, ...]]
+    """Parameter name -> shape, in the order in which theta holds them."""
+    estimated_bytes: int
+    """Of a worker's own memory, beside the data."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """The outcome of a job, at the best point that it saw."""
+
+    theta: NDArray[Any]
+    """The best point, shape (p,)."""
+    parameters: Mapping[str, NDArray[Any]]
+    """The same by name, each in its own shape."""
+    loss: float
+    """f(theta)."""
+    gradient: NDArray[Any] | None
+    """df/dtheta at theta, shape (p,); None where it was never computed."""
+    status: str
+    """Why the run ended, such as CONVERGED_GRADIENT."""
+    family: str
+    """CONVERGED, STALLED, LIMIT, USER or FAILED."""
+    success: bool
+    """Whether the family is CONVERGED."""
+    message: str
+    """What happened, with its numbers, and what to do next."""
+    evidence: Evidence
+    iterations: int
+    best_iteration: int
+    counts: Counts
+    times: Times
+    settings_used: Mapping[str, str]
+    """The settings as they were in force, defaults filled in."""
+    job: str
+    """`solveJobs/{id}`."""
+    last_theta: NDArray[Any] | None = None
+    """The last point, shape (p,), where it is not the best."""
+    replay: Callable[[], tuple[Iterate, ...]] = field(default=tuple)
+    """Gives the history on first use."""
+
+    @property
+    def history(self) -> tuple[Iterate, ...]:
+        """The iterates, in order: those that the run's watcher saw, or all of them, fetched when first asked for."""
+        kept: tuple[Iterate, ...] | None = self.__dict__.get("_history")
+        if kept is None:
+            kept = self.replay()
+            self.__dict__["_history"] = kept
+        return kept
+
+    def __repr__(self) -> str:
+        e, t = self.evidence, self.times
+        rows = [f"loss           {self.loss:.12g}"]
+        if e.gradient_norm is not None:
+            relative = "" if e.relative_gradient_norm is None else f" ({e.relative_gradient_norm:.2g} of the start's)"
+            rows.append(f"gradient norm  {e.gradient_norm:.3g}{relative}")
+        if e.smallest_curvature is not None and e.largest_curvature is not None:
+            rows.append(f"curvature      {e.smallest_curvature:.3g} to {e.largest_curvature:.3g}")
+        known = [] if e.condition is None else [f"condition {e.condition:.3g}"]
+        known += [] if e.rank is None else [f"rank {e.rank} of {self.theta.size}"]
+        rows.append(f"verdict        {', '.join([e.verdict, *known])}")
+        names = [f"{name} {value.shape}" for name, value in list(self.parameters.items())[:6]]
+        rows.append(f"parameters     {', '.join(names)}{', ...' if len(self.parameters) > 6 else ''}")
+        rows.append(
+            f"time           {t.total:.3g} s (evaluation {t.evaluation:.3g}, linear algebra {t.linear_algebra:.3g})"
+        )
+        best = "" if self.best_iteration == self.iterations else f", the best at {self.best_iteration}"
+        head = f"Result: {self.status} after {self.iterations} iterations{best}"
+        return "\n  ".join([head, *rows, *([self.message] if self.message else [])])
