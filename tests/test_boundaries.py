@@ -43,7 +43,7 @@ ROOMS = (
     Room("nablad.solvers.objective", (), ("numpy",)),
     Room(
         "nablad.solvers.methods",
-        ("nablad.solvers.linalg", "nablad.solvers.objective", "nablad.solvers.status", "nablad.solvers.stopping"),
+        ("nablad.solvers.linalg", "nablad.solvers.objective", "nablad.solvers.status", "nablad.solvers.control"),
         ("numpy",),
     ),
     Room("nablad.solvers", ("nablad.solvers",), ("numpy", "threadpoolctl")),

@@ -1,0 +1,65 @@
+"""nablad's mathematics: models, methods, and the driver that runs them.
+
+The public names load what they need when they are first asked for (PEP 562), so that importing this package costs
+nothing, and a process that only names a status imports no linear algebra.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nablad.solvers.control import Control as Control
+    from nablad.solvers.driver import run as run
+    from nablad.solvers.driver import solve as solve
+    from nablad.solvers.events import Checkpoint as Checkpoint
+    from nablad.solvers.events import Done as Done
+    from nablad.solvers.events import Event as Event
+    from nablad.solvers.events import Iterate as Iterate
+    from nablad.solvers.events import RecordTheta as RecordTheta
+    from nablad.solvers.events import Started as Started
+    from nablad.solvers.events import Warning as Warning
+    from nablad.solvers.methods.gradient_descent import Constant as Constant
+    from nablad.solvers.methods.gradient_descent import GradientDescent as GradientDescent
+    from nablad.solvers.methods.line_search import Armijo as Armijo
+    from nablad.solvers.methods.newton import Newton as Newton
+    from nablad.solvers.objective import Capabilities as Capabilities
+    from nablad.solvers.objective import Counters as Counters
+    from nablad.solvers.objective import Interrupted as Interrupted
+    from nablad.solvers.objective import Objective as Objective
+    from nablad.solvers.objective import UnsupportedObjective as UnsupportedObjective
+    from nablad.solvers.report import Evidence as Evidence
+    from nablad.solvers.report import Report as Report
+    from nablad.solvers.report import Seconds as Seconds
+    from nablad.solvers.status import Family as Family
+    from nablad.solvers.status import Status as Status
+    from nablad.solvers.stopping import Stopping as Stopping
+
+_HOMES = {
+    "control": ("Control",),
+    "driver": ("run", "solve"),
+    "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
+    "methods.gradient_descent": ("Constant", "GradientDescent"),
+    "methods.line_search": ("Armijo",),
+    "methods.newton": ("Newton",),
+    "objective": ("Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
+    "report": ("Evidence", "Report", "Seconds"),
+    "status": ("Family", "Status"),
+    "stopping": ("Stopping",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,317 @@
+"""The loop that all methods share: limits, counters, best point, tests, events, and the end.
+
+`run` is a generator: whoever iterates it sets the pace, and leaving it early loses nothing but the report. Each step
+of the algorithm is one short function (after Ceres' trust-region minimizer). The tests look at the start too, before
+step 1.
+
+A run's whole state is a `Progress`; written to bytes at a checkpoint and given back as `resume`, the run goes on to
+the same bits as if it had never stopped, ends by the clock or by cancel excepted. An iteration that a limit interrupts
+is made again, whole, on resumption.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nablad.solvers.assembly import assemble, reported
+from nablad.solvers.blas import one_blas_thread
+from nablad.solvers.control import CANCELLED, EVALUATION_LIMIT, TIME_LIMIT, Control, Limits
+from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started, Warning
+from nablad.solvers.evidence import CurvatureFacts, curvature_at, unverified
+from nablad.solvers.metered import Metered
+from nablad.solvers.methods.base import Method, State
+from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
+from nablad.solvers.progress import Point, Progress, is_finite_start, restore, save
+from nablad.solvers.report import Report, Seconds
+from nablad.solvers.settings import settings_of
+from nablad.solvers.status import Family, Finding, Status
+from nablad.solvers.stopping import Stopping, View, converged, iterations, no_progress, unbounded
+
+INTERRUPTIONS = {
+    CANCELLED: Finding(Status.CANCELLED, "The run was cancelled."),
+    TIME_LIMIT: Finding(Status.MAX_TIME, "The time limit was reached."),
+    EVALUATION_LIMIT: Finding(Status.MAX_EVALUATIONS, "The limit on evaluations was reached."),
+}
+
+STATIONARY = (Status.GRADIENT, Status.DECREMENT, Status.STEP, Status.ROUNDOFF)
+"""The successes that claim a minimum."""
+
+
+def run(
+    objective: Objective,
+    method: Method[Any],
+    start: FloatArray,
+    stopping: Stopping | None = None,
+    *,
+    control: Control | None = None,
+    record_theta: RecordTheta | None = None,
+    checkpoint_every: int | None = None,
+    resume: bytes | None = None,
+) -> Iterator[Event]:
+    """Minimize `objective` from `start`, shape (p,), and tell of it as it goes.
+
+    Started, Iterate 0, Iterate 1, ..., Done; a Checkpoint after every `checkpoint_every` iterations, and before Done
+    if a limit or a cancel ended the run. `resume` takes such a state in place of `start`. BLAS runs in one thread
+    until the iterator ends or is closed.
+
+    Raises UnsupportedObjective if the objective lacks what the method needs, and ValueError for a start of another
+    shape or for a state of another method, size or precision; both before the first iterate.
+    """
+    with one_blas_thread():
+        yield from _Run(
+            objective,
+            method,
+            start,
+            stopping or Stopping(),
+            control or Control(),
+            record_theta or RecordTheta(),
+            checkpoint_every,
+            resume,
+        ).events()
+
+
+def solve(
+    objective: Objective,
+    method: Method[Any],
+    start: FloatArray,
+    stopping: Stopping | None = None,
+    *,
+    control: Control | None = None,
+    resume: bytes | None = None,
+) -> Report:
+    """Run to the end, and return the report. Arguments and errors as `run`."""
+    never = RecordTheta.never()
+    for event in run(objective, method, start, stopping, control=control, record_theta=never, resume=resume):
+        if isinstance(event, Done):
+            return event.report
+    raise AssertionError("a run ends with Done")
+
+
+class _Run:
+    """One run: its limits, its clock, and its progress."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        method: Method[Any],
+        start: FloatArray,
+        stopping: Stopping,
+        control: Control,
+        record_theta: RecordTheta,
+        checkpoint_every: int | None,
+        resume: bytes | None,
+    ) -> None:
+        self.method = method
+        self.given = stopping
+        self.eps = float(np.finfo(objective.dtype).eps)
+        self.rules = stopping.used(method.order, self.eps)
+        self.record_theta = record_theta
+        self.checkpoint_every = checkpoint_every
+        self.start = _checked_start(objective, start)
+        self.progress = None if resume is None else restore(resume, method, objective)
+        self.resumed_at = None if self.progress is None else self.progress.iteration
+        self.before = Seconds(0.0, 0.0, 0.0) if self.progress is None else self.progress.seconds
+        counts = Counters() if self.progress is None else self.progress.counts
+        # The objective's counters may have been used before: the run's own are theirs plus this offset.
+        now = asdict(objective.counters)
+        self.offset = Counters(**{name: count - now[name] for name, count in asdict(counts).items()})
+        most = self.rules.max_evaluations
+        self.limits = Limits(control, objective.counters, None if most is None else most - self.offset.value)
+        self.objective = Metered(objective, self.limits)
+        self.finished = objective.counters.snapshot()
+        """The objective's counters when the last whole iteration ended: one cut short will be made again."""
+        self.begin = perf_counter()
+        control.arm(None if self.rules.max_seconds is None else self.rules.max_seconds - self.before.total)
+
+    def events(self) -> Iterator[Event]:
+        yield self._started()
+        finding: Finding | None = None
+        try:
+            if self.progress is None:
+                self.progress = self._look_at_start()
+                finding = self._judge(self.progress)
+                yield self._iterate(self.progress, final=finding is not None)
+            else:
+                finding = self._judge(self.progress)
+            while finding is None:
+                self.progress = self._advance(self.progress)
+                finding = self._judge(self.progress)
+                yield self._iterate(self.progress, final=finding is not None)
+                if self.checkpoint_every and finding is None and self.progress.iteration % self.checkpoint_every == 0:
+                    yield self._checkpoint(self.progress)
+        except Interrupted as interruption:
+            finding = INTERRUPTIONS[interruption.reason]
+        except MemoryError:
+            finding = Finding(Status.OUT_OF_MEMORY, "An evaluation or a factorization ran out of memory.")
+        resumable = finding.status.family in (Family.LIMIT, Family.USER)
+        if self.progress is not None and self.checkpoint_every and resumable:
+            yield self._checkpoint(self.progress)
+        report = self._report(finding)
+        yield from _warnings(report)
+        yield Done(report)
+
+    def _look_at_start(self) -> Progress:
+        with np.errstate(all="ignore"):
+            state = self.method.init(self.objective, self.start, self.limits)
+        self.finished = self.objective.counters.snapshot()
+        return Progress.begin(state)
+
+    def _advance(self, progress: Progress) -> Progress:
+        with np.errstate(all="ignore"):
+            state = self.method.step(self.objective, progress.state, self.limits)
+        self.finished = self.objective.counters.snapshot()
+        return progress.after(state, self.eps)
+
+    def _judge(self, progress: Progress) -> Finding | None:
+        """Why to end here, or None."""
+        if not is_finite_start(progress):
+            return _nonfinite_start(progress)
+        if progress.state.proposal is not None and progress.state.proposal.status.family is Family.FAILED:
+            return progress.state.proposal
+        view = View(
+            progress.state,
+            self.rules,
+            self.method.order,
+            self.eps,
+            progress.first_gradient_norm,
+            progress.first_value,
+            progress.first_drop,
+            progress.stalled,
+        )
+        return (
+            converged(view)
+            or progress.state.proposal
+            or unbounded(view)
+            or no_progress(view)
+            or iterations(progress.iteration, self.rules)
+        )
+
+    def _counts(self, at: Counters) -> Counters:
+        """The run's own counts, when the objective's were `at`."""
+        return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
+
+    def _seconds(self) -> Seconds:
+        return Seconds(
+            total=self.before.total + perf_counter() - self.begin,
+            evaluation=self.before.evaluation + self.objective.seconds,
+            linear_algebra=self.before.linear_algebra + self.limits.algebra_seconds,
+        )
+
+    def _started(self) -> Started:
+        return Started(
+            method=self.method.name,
+            parameters=self.objective.size,
+            rows=self.objective.rows,
+            dtype=self.objective.dtype.name,
+            method_settings=settings_of(self.method),
+            stopping_given=self.given.given(),
+            stopping_used=self.rules.given(),
+            resumed_at=self.resumed_at,
+        )
+
+    def _iterate(self, progress: Progress, final: bool) -> Iterate:
+        state, counters, offset = progress.state, self.objective.counters, self.offset
+        return Iterate(
+            progress.iteration,
+            state.value,
+            state.gradient_norm,
+            state.step_size,
+            self.before.total + perf_counter() - self.begin,
+            counters.value + offset.value,
+            counters.gradient + offset.gradient,
+            counters.hessian + offset.hessian,
+            counters.hvp + offset.hvp,
+            state.theta.copy() if self.record_theta.wants(progress.iteration, final) else None,
+            state.accepted,
+        )
+
+    def _checkpoint(self, progress: Progress) -> Checkpoint:
+        nonfinite = progress.nonfinite or self.objective.nonfinite
+        whole = replace(progress, counts=self._counts(self.finished), seconds=self._seconds(), nonfinite=nonfinite)
+        return Checkpoint(progress.iteration, save(whole, self.method, self.objective.size))
+
+    def _report(self, finding: Finding) -> Report:
+        progress = self.progress or Progress.begin(_unseen(self.start))
+        point = reported(progress, finding)
+        facts = self._curvature(progress, point, finding)
+        if finding.status in STATIONARY and facts.verdict in ("saddle", "maximum"):
+            finding = Finding(Status.SADDLE, f"{finding.message} The point is a {facts.verdict}.")
+        return assemble(
+            finding,
+            progress,
+            point,
+            facts,
+            counts=self._counts(self.objective.counters),
+            seconds=self._seconds(),
+            method=self.method,
+            given=self.given.given(),
+            used=self.rules.given(),
+            nonfinite=progress.nonfinite or self.objective.nonfinite,
+        )
+
+    def _curvature(self, progress: Progress, point: Point, finding: Finding) -> CurvatureFacts:
+        """Facts of the reported point; evaluated anew only for a point that converged."""
+        at_hand = progress.state.hessian is not None or progress.state.triangle is not None
+        same = point.iteration == progress.arrived
+        if not finding.status.success and not (at_hand and same):
+            return unverified("The run did not end at a stationary point.")
+        try:
+            with np.errstate(all="ignore"):
+                facts = curvature_at(
+                    self.objective,
+                    replace(progress.state, theta=point.theta),
+                    self._counts(self.objective.counters).gradient,
+                )
+        except Interrupted:
+            return unverified("The run was stopped before its curvature could be looked at.")
+        except MemoryError:
+            return unverified("There was no memory to look at the curvature.")
+        if finding.status.success or facts.verdict == "unverified":
+            return facts
+        return replace(facts, verdict="unverified", note="The run did not end at a stationary point.")
+
+
+def _checked_start(objective: Objective, start: FloatArray) -> FloatArray:
+    theta = np.array(start, dtype=objective.dtype)
+    if theta.shape != (objective.size,):
+        raise ValueError(f"start: expected shape ({objective.size},), got {theta.shape}")
+    return theta
+
+
+def _nonfinite_start(progress: Progress) -> Finding:
+    state = progress.state
+    bad = int(state.gradient.size - np.count_nonzero(np.isfinite(state.gradient)))
+    what = f"The value is {state.value} at the start"
+    if bad:
+        what += f", and {bad} of the gradient's {state.gradient.size} entries are NaN or infinite"
+    return Finding(Status.NONFINITE_START, what + ".")
+
+
+def _unseen(start: FloatArray) -> State:
+    """The state of a run that ended before its first evaluation did."""
+    nan = math.nan
+    return State(theta=start, value=nan, gradient=np.full_like(start, nan), gradient_norm=nan)
+
+
+def _warnings(report: Report) -> Iterator[Warning]:
+    """What a person should know beside the status."""
+    evidence = report.evidence
+    size = report.theta.size
+    if evidence.rank is not None and evidence.rank < size and evidence.verdict == "flat":
+        yield Warning(
+            "rank_deficient",
+            f"The objective determines {evidence.rank} directions of {size}: the minimizer is not unique.",
+            report.iteration,
+        )
+    if evidence.condition is not None and evidence.condition > 1e-2 / math.sqrt(np.finfo(report.theta.dtype).eps) ** 2:
+        yield Warning(
+            "ill_conditioned",
+            f"The condition is {evidence.condition:.1e}: about as many digits of the parameters are lost as it has.",
+            report.iteration,
+        )

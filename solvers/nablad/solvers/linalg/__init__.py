@@ -1,0 +1,1 @@
+"""Dense linear algebra for the methods: triangles, symmetric factors, curvature."""

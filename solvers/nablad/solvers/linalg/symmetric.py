@@ -1,0 +1,171 @@
+r"""A symmetric matrix made fit for Newton's method: modified Cholesky by spectrum.
+
+Newton's step solves H s = -g and is a descent direction only if H is positive definite. H is first scaled by its own
+diagonal, H_s = D^-1 H D^-1 with D_i = sqrt(H_ii), so that the units of the parameters do not matter: by Sylvester's law
+the signs of the curvature survive, and by van der Sluis (1969) this diagonal is within a factor p of the best one.
+
+Cholesky is tried first (p^3 / 3 multiplications), and its condition is estimated (LAPACK pocon, O(p^2)). Where it
+fails, or where H_s is singular to working precision, the spectrum H_s = V L V' (about 9 p^3) is modified instead,
+
+    |H| = V max(|L|, floor) V',
+
+the choice of Nocedal and Wright (2006), section 3.4, and Greenstadt (1967): it repels from saddles, where adding a
+multiple of I would not, and it gives the direction of most negative curvature at no further cost. Gill-Murray-Wright
+or Schnabel-Eskow factors cost less when H is indefinite, but give no reliable direction of negative curvature (Cheng
+and Higham 1998); H is indefinite in few iterations of a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh
+
+from nablad.solvers.linalg.lapack import routine
+from nablad.solvers.linalg.vectors import FloatArray, norm
+
+
+class Curvature(Enum):
+    """The sign of the smallest curvature, relative to the largest."""
+
+    POSITIVE = "positive"
+    FLAT = "flat"
+    NEGATIVE = "negative"
+    UNKNOWN = "unknown"
+
+
+def curvature_tolerance(size: int, eps: float) -> float:
+    """Eigenvalues below this share of the largest are zero: a Hessian is known to a multiple of its roundoff."""
+    return 100.0 * max(size, 1) * eps
+
+
+def classify(smallest: float, largest: float, tolerance: float) -> Curvature:
+    """The sign of a spectrum with these extremes, by a relative threshold: curvature has units (scipy #19268)."""
+    bound = tolerance * max(abs(smallest), abs(largest))
+    if smallest < -bound:
+        return Curvature.NEGATIVE
+    return Curvature.POSITIVE if smallest > bound else Curvature.FLAT
+
+
+RUIZ_SWEEPS = 40
+
+
+def diagonal_scale(H: FloatArray) -> FloatArray:
+    """D > 0, shape (p,), such that D^-1 H D^-1 has no units: sqrt(H_ii) where H may be positive definite.
+
+    Then |H_ij| <= D_i D_j. Where that fails, as in [[0, 1], [1, 0]], the diagonal says nothing of the scale, and rows
+    are scaled to the largest entry 1 by Ruiz' iteration (2001), which converges from any units to the same matrix.
+    """
+    if H.shape[0] == 0:
+        return np.ones(0, dtype=H.dtype)
+    diagonal = np.diagonal(H)
+    if bool((diagonal > 0.0).all()):
+        scale = np.sqrt(diagonal)
+        if float(np.max(np.abs(H / scale / scale[:, None]))) <= 2.0:
+            return np.asarray(scale)
+    size = np.abs(H)
+    scale = np.ones(H.shape[0], dtype=H.dtype)
+    for _ in range(RUIZ_SWEEPS):
+        widest = np.max(size / scale / scale[:, None], axis=1)
+        if bool((np.abs(widest - 1.0) <= 1e-2)[widest > 0.0].all()):
+            break
+        scale = scale * np.sqrt(np.where(widest > 0.0, widest, 1.0))
+    return np.asarray(scale, dtype=H.dtype)
+
+
+@dataclass(frozen=True)
+class SymmetricFactor:
+    """|H| = D (factor) D, ready to solve."""
+
+    scale: FloatArray
+    """D, shape (p,)."""
+    curvature: Curvature
+    condition: float
+    """Of the scaled matrix: estimated in the 1-norm after Cholesky, of the nonzero spectrum else."""
+    rank: int
+    triangle: FloatArray | None
+    """Lower Cholesky factor of H_s, where H_s is safely positive definite."""
+    eigenvalues: FloatArray | None
+    eigenvectors: FloatArray | None
+    floor: float
+
+    def newton_step(self, gradient: FloatArray, theta: FloatArray) -> tuple[FloatArray, float]:
+        """The step -|H|^-1 g, shape (p,), and g'|H|^-1 g, twice the decrease that it promises; inf where f falls along
+        a direction of no curvature, and no length can be promised.
+
+        Along directions of no curvature, a gradient that is mere roundoff is left out: divided by almost nothing it
+        would be a long and meaningless step.
+        """
+        g = gradient / self.scale
+        if self.triangle is not None:
+            trtrs = routine("trtrs", self.triangle)
+            w, _ = trtrs(self.triangle, g, lower=1)
+            z, _ = trtrs(self.triangle, w, lower=1, trans=1)
+            return -z / self.scale, float(w.dot(w))
+        assert self.eigenvalues is not None
+        assert self.eigenvectors is not None
+        size = np.abs(self.eigenvalues)
+        h = self.eigenvectors.T @ g
+        eps = float(np.finfo(gradient.dtype).eps)
+        roundoff = 100.0 * eps * float(size.max(initial=0.0)) * norm(self.scale * theta)
+        h = np.where((size <= self.floor) & (np.abs(h) <= roundoff), 0.0, h)
+        w = h / np.maximum(size, self.floor if self.floor > 0.0 else 1.0)
+        unresolved = bool(((size <= self.floor) & (h != 0.0)).any())
+        return -(self.eigenvectors @ w) / self.scale, np.inf if unresolved else float(h.dot(w))
+
+    def descent_curve(self, gradient: FloatArray) -> tuple[FloatArray, float]:
+        """The direction v of most negative curvature, ||D v|| = 1, turned downhill, and v'Hv < 0."""
+        assert self.eigenvalues is not None
+        assert self.eigenvectors is not None
+        u = self.eigenvectors[:, 0]
+        # An eigenvector's sign is the library's whim: fix it, so that the run is the same everywhere.
+        u = u * (1.0 if u[int(np.argmax(np.abs(u)))] > 0 else -1.0)
+        v = u / self.scale
+        return (-v if float(gradient.dot(v)) > 0.0 else v), float(self.eigenvalues[0])
+
+
+def factorize(H: FloatArray) -> SymmetricFactor:
+    """Factorize |H|, of a finite symmetric H of shape (p, p)."""
+    size = H.shape[0]
+    eps = float(np.finfo(H.dtype).eps)
+    tolerance = curvature_tolerance(size, eps)
+    scale = diagonal_scale(H)
+    scaled: FloatArray = H / scale / scale[:, None]
+    if size and bool((np.diagonal(scaled) > 0.0).all()):
+        triangle, condition = _cholesky(scaled)
+        if triangle is not None and condition * tolerance < 1.0:
+            return SymmetricFactor(scale, Curvature.POSITIVE, condition, size, triangle, None, None, 0.0)
+    values, vectors = _spectrum(scaled)
+    sizes = np.abs(values)
+    largest = float(sizes.max(initial=0.0))
+    floor = tolerance * largest
+    kept = sizes[sizes > floor]
+    condition = float(largest / kept.min()) if kept.size else 1.0
+    kind = classify(float(values[0]), float(values[-1]), tolerance) if size else Curvature.FLAT
+    return SymmetricFactor(scale, kind, condition, int(kept.size), None, values, vectors, floor)
+
+
+def _cholesky(A: FloatArray) -> tuple[FloatArray | None, float]:
+    triangle, info = routine("potrf", A)(A, lower=1, clean=1)
+    if info != 0:
+        return None, np.inf
+    rcond, _ = routine("pocon", A)(triangle, float(np.abs(A).sum(axis=0).max()), uplo="L")
+    return triangle, (1.0 / float(rcond) if rcond > 0.0 else np.inf)
+
+
+def _spectrum(A: FloatArray) -> tuple[FloatArray, FloatArray]:
+    values: Any
+    vectors: Any
+    values, vectors = eigh(A, check_finite=False)
+    return values, vectors
+
+
+def extreme_eigenvalues(H: FloatArray) -> tuple[float, float]:
+    """The smallest and the largest eigenvalue of a symmetric H, in the user's units; NaN for an empty one."""
+    if H.shape[0] == 0:
+        return float("nan"), float("nan")
+    values = np.linalg.eigvalsh(H)
+    return float(values[0]), float(values[-1])

@@ -1,0 +1,1 @@
+"""Optimization methods: each a frozen value of settings with `init` and `step`."""

@@ -1,0 +1,88 @@
+"""The one contract of all methods: `init` looks at the start, `step` makes one iteration.
+
+A method is a frozen value of settings; all that changes is in its state, itself frozen, so that a state written to
+bytes and read back goes on exactly as if nothing had happened. The driver owns limits, best point, events and
+verdicts; the method proposes an end only where it alone can know (a failed line search, a direct solution).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, TypeVar
+
+from nablad.solvers.control import Limits
+from nablad.solvers.linalg.symmetric import Curvature
+from nablad.solvers.objective import FloatArray, Objective, UnsupportedObjective
+from nablad.solvers.status import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A point and what is known there. After a step that was refused, the old point with `accepted` False."""
+
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+    gradient_norm: float
+    step_size: float = 0.0
+    """The multiple of the direction that was taken; 0 at the start."""
+    accepted: bool = True
+    relative_step: float = math.inf
+    """Length of a step relative to theta: the last one (first order), the next one (second order)."""
+    step_uncertainty: float = 0.0
+    """Roundoff of `relative_step`."""
+    predicted_decrease: float = math.inf
+    """What the next step promises, where the method has a model of f that tells."""
+    gradient_over_roundoff: float = math.inf
+    """The gradient in units of its own roundoff."""
+    curvature: Curvature = Curvature.UNKNOWN
+    condition: float = math.nan
+    rank: int = -1
+    """-1 where unknown."""
+    factorizations: int = 0
+    """So far in the run."""
+    hessian: FloatArray | None = None
+    """At theta, shape (p, p), where the method has it."""
+    triangle: FloatArray | None = None
+    """R of J = QR at theta, shape (k, p), where the method has it."""
+    unfinished: bool = False
+    """A refinement is due: tests of the next step's size must wait for it."""
+    proposal: Finding | None = None
+    """The method's own reason to end here."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class Method(Protocol[S]):
+    """A frozen value of settings."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def order(self) -> int:
+        """1 or 2: the highest derivative used, which selects the default stopping rules."""
+        ...
+
+    @property
+    def state_type(self) -> type[S]: ...
+
+    def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> S:
+        """The state at the start. Raises UnsupportedObjective if the objective lacks what the method needs."""
+        ...
+
+    def step(self, objective: Objective, state: S, limits: Limits) -> S:
+        """One iteration: a pure function of the objective and the state."""
+        ...
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """A dataclass as a dict, one level deep, arrays shared."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def refuse_bounds(method: str, objective: Objective) -> None:
+    """Raise UnsupportedObjective for parameters confined to a box."""
+    if objective.capabilities.bounds:
+        raise UnsupportedObjective(method, "no bounds", f"{method} cannot keep parameters within bounds")

@@ -1,0 +1,202 @@
+r"""Gradient descent, with heavy-ball momentum.
+
+    d_k = -g_k + beta d_{k-1},    theta_{k+1} = theta_k + alpha_k d_k
+
+beta = 0 is Cauchy's method (1847). With a constant alpha it converges on a quadratic with curvature in [m, L] if alpha
+< 2 / L, and fastest, by the factor (kappa - 1) / (kappa + 1) a step with kappa = L / m, if alpha = 2 / (L + m)
+(Nocedal and Wright 2006, section 3.3). Momentum (Polyak 1964) brings (sqrt kappa - 1) / (sqrt kappa + 1).
+
+Step lengths:
+
+- `Armijo` (the default) needs no knowledge of L. Its first trial is the minimizer of the quadratic model along g, g'g
+  / g'Hg, from one Hessian-vector product: right in any units, where a fixed 1.0 would be absurd in most. Later trials
+  begin at twice the last accepted step, so that the step follows the curvature up as well as down.
+- `Constant` is the plain recursion. Where it overflows, the run ends with its best point, and says which step is
+  stable.
+
+The roundoff of the gradient is estimated as eps L ||theta||, L being the curvature last seen along the path,
+||g_{k+1} - g_k|| / ||theta_{k+1} - theta_k||.
+
+Cost per iteration: one value and gradient, and one value more for each refused trial. Memory: three vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from nablad.solvers.control import Limits
+from nablad.solvers.linalg.power import largest_curvature
+from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm, ratio
+from nablad.solvers.methods.base import State, refuse_bounds
+from nablad.solvers.methods.line_search import Armijo, Ray, Search, backtrack, search_failure
+from nablad.solvers.objective import Objective
+from nablad.solvers.status import Finding, Status
+
+ROUNDOFF_MARGIN = 4.0
+"""How many roundings of theta a gradient must exceed to mean something."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same step length at every iteration, in parameter units squared per objective unit."""
+
+    step_size: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.step_size < math.inf:
+            raise ValueError(f"step_size must be positive and finite, got {self.step_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentState(State):
+    direction: FloatArray
+    """d_{k-1}; zero at the start."""
+    next_step: float
+    """The first trial of the next iteration."""
+    curvature_seen: float
+    """The last estimate of L; NaN if there is none."""
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Settings of gradient descent."""
+
+    step_length: Constant | Armijo = field(default_factory=Armijo)
+    momentum: float = 0.0
+    """The heavy-ball coefficient beta, in [0, 1)."""
+
+    name: ClassVar[str] = "gradient_descent"
+    order: ClassVar[int] = 1
+    state_type: ClassVar[type[DescentState]] = DescentState
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.momentum < 1.0:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+
+    def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> DescentState:
+        refuse_bounds(self.name, objective)
+        value, gradient = objective.value_and_gradient(theta)
+        length = norm(gradient)
+        cauchy, seen = math.nan, math.nan
+        if 0.0 < length < math.inf and math.isfinite(value):
+            cauchy, seen = _cauchy_step(objective, theta, gradient, length)
+        given = self.step_length.step_size if isinstance(self.step_length, Constant) else self.step_length.initial
+        return DescentState(
+            theta=theta,
+            value=value,
+            gradient=gradient,
+            gradient_norm=length,
+            gradient_over_roundoff=_over_roundoff(length, seen, theta),
+            direction=np.zeros_like(theta),
+            next_step=cauchy if given is None else given,
+            curvature_seen=seen,
+        )
+
+    def step(self, objective: Objective, state: DescentState, limits: Limits) -> DescentState:
+        if isinstance(self.step_length, Constant):
+            return self._constant_step(objective, state, self.step_length.step_size)
+        return self._searched_step(objective, state, self.step_length)
+
+    def _direction(self, state: DescentState) -> FloatArray:
+        if self.momentum == 0.0:
+            return -state.gradient
+        return self.momentum * state.direction - state.gradient
+
+    def _constant_step(self, objective: Objective, state: DescentState, step: float) -> DescentState:
+        direction = self._direction(state)
+        theta = state.theta + step * direction
+        value, gradient = objective.value_and_gradient(theta)
+        if value == -math.inf:
+            return _ended(state, Status.UNBOUNDED, f"The value is -inf after a step of {step:.3g}.")
+        if not math.isfinite(value) or not is_finite(gradient):
+            return _ended(state, Status.DIVERGED, _too_long(objective, state, step))
+        return _moved(state, theta, value, gradient, direction, step, step)
+
+    def _searched_step(self, objective: Objective, state: DescentState, settings: Armijo) -> DescentState:
+        direction = self._direction(state)
+        slope = float(state.gradient.dot(direction))
+        if not slope < -DESCENT_ANGLE * state.gradient_norm * norm(direction):
+            direction = -state.gradient
+            slope = -state.gradient_norm * state.gradient_norm
+        found = backtrack(objective, Ray(state.theta, direction, state.value, slope), state.next_step, settings)
+        trial = found.trial
+        if trial is None:
+            return _stalled(state, found)
+        following = trial.step * (settings.grow if found.trials == 1 else 1.0)
+        return _moved(state, trial.theta, trial.value, trial.gradient, direction, trial.step, following)
+
+
+DESCENT_ANGLE = 1e-3
+"""The least cosine between momentum's direction and steepest descent; below it, momentum is dropped."""
+
+
+def _cauchy_step(objective: Objective, theta: FloatArray, gradient: FloatArray, length: float) -> tuple[float, float]:
+    """The minimizer of the quadratic model along -g, and the curvature ||H g|| / ||g|| there.
+
+    Where the model has no minimizer (no or negative curvature), the size of H, or else of theta, sets the scale.
+    """
+    unit = gradient / length
+    product = objective.hvp(theta, unit)
+    size = norm(product)
+    along = abs(float(unit.dot(product)))
+    if math.isfinite(size) and size > 0.0:
+        return 1.0 / max(along, 1e-2 * size), size
+    scale = norm(theta)
+    return (0.1 * scale if scale > 0.0 else 1.0) / length, math.nan
+
+
+def _over_roundoff(length: float, curvature: float, theta: FloatArray) -> float:
+    if math.isnan(curvature):
+        return math.inf
+    eps = float(np.finfo(theta.dtype).eps)
+    return ratio(length, ROUNDOFF_MARGIN * eps * curvature * norm(theta))
+
+
+def _moved(
+    state: DescentState,
+    theta: FloatArray,
+    value: float,
+    gradient: FloatArray,
+    direction: FloatArray,
+    step: float,
+    following: float,
+) -> DescentState:
+    moved = norm(theta - state.theta)
+    length = norm(gradient)
+    size = norm(theta)
+    eps = float(np.finfo(theta.dtype).eps)
+    # A step of a few roundings of theta says nothing of the curvature.
+    tells = moved > 1e3 * eps * size
+    seen = norm(gradient - state.gradient) / moved if tells else state.curvature_seen
+    return DescentState(
+        theta=theta,
+        value=value,
+        gradient=gradient,
+        gradient_norm=length,
+        step_size=step,
+        relative_step=ratio(moved, size),
+        gradient_over_roundoff=math.inf if math.isnan(seen) else ratio(length, ROUNDOFF_MARGIN * eps * seen * size),
+        direction=direction,
+        next_step=following,
+        curvature_seen=seen,
+    )
+
+
+def _ended(state: DescentState, status: Status, message: str) -> DescentState:
+    return replace(state, accepted=False, proposal=Finding(status, message))
+
+
+def _stalled(state: DescentState, found: Search) -> DescentState:
+    return _ended(state, *search_failure(found, state.gradient_norm))
+
+
+def _too_long(objective: Objective, state: DescentState, step: float) -> str:
+    message = f"The value or gradient is no longer finite after a step of {step:.3g} from the value {state.value:.6g}"
+    size = largest_curvature(lambda v: objective.hvp(state.theta, v), state.gradient)
+    if not size:
+        return message + "."
+    return message + f": the largest stable step for the curvature there ({size:.3g}) is about {2.0 / size:.3g}."

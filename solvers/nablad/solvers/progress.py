@@ -1,0 +1,128 @@
+"""All that a run knows between two iterations, and its bytes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nablad.solvers.methods.base import Method, State, fields_of
+from nablad.solvers.objective import Counters, FloatArray, Objective
+from nablad.solvers.packing import pack, unpack
+from nablad.solvers.report import Seconds
+
+VERSION = 1
+SETTLED = 0.999
+"""A gradient norm counts as a new least one below this share of the old."""
+NOISE = 100.0
+"""The roundoff of f, in eps |f|."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the run."""
+
+    iteration: int
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+    gradient_norm: float
+
+    @classmethod
+    def of(cls, state: State, iteration: int) -> Point:
+        return cls(iteration, state.theta, state.value, state.gradient, state.gradient_norm)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The run after `iteration`; everything here goes into a checkpoint."""
+
+    iteration: int
+    state: State
+    arrived: int
+    """The iteration that brought the state's point; earlier than `iteration` after a step that was refused."""
+    best: Point
+    """The lowest accepted point."""
+    first_value: float
+    first_gradient_norm: float
+    first_drop: float
+    least_gradient_norm: float
+    stalled: int
+    counts: Counters
+    seconds: Seconds
+    nonfinite: str | None
+
+    @classmethod
+    def begin(cls, state: State) -> Progress:
+        return cls(
+            iteration=0,
+            state=state,
+            arrived=0,
+            best=Point.of(state, 0),
+            first_value=state.value,
+            first_gradient_norm=state.gradient_norm,
+            first_drop=0.0,
+            least_gradient_norm=state.gradient_norm,
+            stalled=0,
+            counts=Counters(),
+            seconds=Seconds(0.0, 0.0, 0.0),
+            nonfinite=None,
+        )
+
+    def after(self, state: State, eps: float) -> Progress:
+        """The run one iteration on."""
+        iteration = self.iteration + 1
+        if not state.accepted:
+            return replace(self, iteration=iteration, state=state)
+        lower = state.value < self.best.value
+        calmer = state.gradient_norm < SETTLED * self.least_gradient_norm
+        within = abs(state.value - self.best.value) <= NOISE * eps * abs(self.best.value)
+        return replace(
+            self,
+            iteration=iteration,
+            state=state,
+            arrived=iteration,
+            best=Point.of(state, iteration) if lower else self.best,
+            first_drop=self.first_drop or max(0.0, self.state.value - state.value),
+            least_gradient_norm=min(self.least_gradient_norm, state.gradient_norm),
+            stalled=self.stalled + 1 if within and not calmer else 0,
+        )
+
+
+def save(progress: Progress, method: Method[Any], size: int) -> bytes:
+    """The bytes of a run between two iterations."""
+    fields = fields_of(progress) | {
+        "state": fields_of(progress.state),
+        "best": fields_of(progress.best),
+        "counts": asdict(progress.counts),
+        "seconds": asdict(progress.seconds),
+    }
+    header = {"version": VERSION, "method": method.name, "size": size, "dtype": progress.state.theta.dtype.str}
+    return pack({"header": header, "progress": fields})
+
+
+def restore(data: bytes, method: Method[Any], objective: Objective) -> Progress:
+    """The inverse of `save`. Raises ValueError for damaged bytes, or those of another method, size or precision."""
+    tree = unpack(data)
+    try:
+        header, fields = tree["header"], tree["progress"]
+        expected = {"version": VERSION, "method": method.name, "size": objective.size, "dtype": objective.dtype.str}
+        for name, value in expected.items():
+            if header[name] != value:
+                raise ValueError(f"resume: the state has {name} {header[name]!r}, this run {value!r}")
+        return Progress(
+            **fields
+            | {
+                "state": method.state_type(**fields["state"]),
+                "best": Point(**fields["best"]),
+                "counts": Counters(**fields["counts"]),
+                "seconds": Seconds(**fields["seconds"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"damaged nablad state: {error}") from error
+
+
+def is_finite_start(progress: Progress) -> bool:
+    """Whether value and gradient at the start are finite."""
+    return math.isfinite(progress.first_value) and math.isfinite(progress.first_gradient_norm)

@@ -1,0 +1,216 @@
+r"""When to stop: one table of tests, each a few lines of mathematics with its numbers.
+
+The defaults keep a change of units harmless, f -> cf and x -> cx: nothing is compared with an absolute number (an
+absolute gradient test is why Rosenbrock's function times 1e-12 is "solved" at its start by five of scipy's methods).
+
+- GRADIENT. ||g|| <= rtol ||g_0||, for first-order methods, with rtol = 1e-6. On a quadratic f - f* is between ||g||^2
+  / 2L and ||g||^2 / 2m, so six digits of the gradient are about twelve of the decrease where the condition is
+  moderate: what gradient descent can still see in f. Second-order methods have better tests, and by default ignore
+  this one.
+- DECREMENT. Newton's decrement promises the decrease d = g'H^-1 g / 2. It is done once d <= eps |f| where the step is
+  also short (sqrt eps): f alone, which is flat at a minimum, fixes only half of theta's digits.
+- STEP. The next Newton step is shorter than eps^(2/3) of theta, in units of the curvature's diagonal; by quadratic
+  convergence the error is then of that size (Dennis and Schnabel 1996, section 7.2).
+- ROUNDOFF. No component of g exceeds what rounding theta once would change in it, eps |H| |theta|: theta is the best
+  representable point (Higham 2002, section 1.10). A start at the answer is a success by this test. So is a step
+  below its own uncertainty, eps times the condition.
+
+A test never passes at a point where curvature is known to be negative, nor on a step that was refused (ceres #116).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nablad.solvers.linalg.symmetric import Curvature
+from nablad.solvers.methods.base import State
+from nablad.solvers.status import Finding, Status
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Rules given by the user; None leaves a rule to the method's default. Times in seconds, the rest without units
+    unless said."""
+
+    max_iterations: int | None = None
+    """At most so many iterations; 0 looks at the start only. Default: 10,000 (first order), 200 (second order)."""
+    max_evaluations: int | None = None
+    """At most so many evaluations of the objective's value, alone or with its gradient, line searches included."""
+    max_seconds: float | None = None
+    gradient_tolerance: float | None = None
+    """Stop once ||g|| is at most this, in the objective's units per parameter's. Default 0."""
+    relative_gradient_tolerance: float | None = None
+    """Stop once ||g|| is at most this times ||g|| at the start. Default 1e-6 (first order), 0 (second order)."""
+    step_tolerance: float | None = None
+    """Stop once the relative step is at most this: the accepted one (first order), the next one (second order)."""
+    decrement_tolerance: float | None = None
+    """Stop once the decrease that a Newton step promises is at most this times |f|."""
+    target_value: float | None = None
+    """Stop once f is at most this."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is None:
+                continue
+            if math.isnan(value):
+                raise ValueError(f"stopping: {name} must be a number")
+            if name == "max_seconds" and value <= 0:
+                raise ValueError(f"stopping: {name} must be positive, got {value}")
+            if name != "target_value" and value < 0:
+                raise ValueError(f"stopping: {name} must not be negative, got {value}")
+
+    def given(self) -> dict[str, Any]:
+        """The rules that the user set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def used(self, order: int, eps: float) -> Stopping:
+        """With the defaults of a method of this order, in arithmetic of this precision."""
+        return replace(DEFAULTS[order](eps), **self.given())
+
+
+DEFAULTS: dict[int, Callable[[float], Stopping]] = {
+    1: lambda eps: Stopping(
+        max_iterations=10_000, gradient_tolerance=0.0, relative_gradient_tolerance=max(1e-6, 100 * eps)
+    ),
+    2: lambda eps: Stopping(
+        max_iterations=200, gradient_tolerance=0.0, step_tolerance=eps ** (2 / 3), decrement_tolerance=eps
+    ),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """What a test may look at."""
+
+    state: State
+    rules: Stopping
+    order: int
+    eps: float
+    first_gradient_norm: float
+    first_value: float
+    first_drop: float
+    """The decrease of the first step that made one."""
+    stalled: int
+    """Accepted steps in a row that changed neither f beyond its roundoff nor the least gradient norm."""
+
+
+KNOWN = (Curvature.POSITIVE, Curvature.FLAT)
+
+
+def target(view: View) -> Finding | None:
+    goal = view.rules.target_value
+    if goal is None or not view.state.value <= goal:
+        return None
+    return Finding(Status.TARGET, f"The value {view.state.value:.6g} is at or below the target {goal:.6g}.")
+
+
+def gradient(view: View) -> Finding | None:
+    size, rules = view.state.gradient_norm, view.rules
+    if size <= (rules.gradient_tolerance or 0.0):
+        at = f"at or below the tolerance {rules.gradient_tolerance:.1e}" if size else "exactly zero"
+        return Finding(Status.GRADIENT, f"The gradient norm {size:.3e} is {at}.")
+    relative = rules.relative_gradient_tolerance
+    if relative and size <= relative * view.first_gradient_norm:
+        return Finding(
+            Status.GRADIENT,
+            f"The gradient norm {size:.3e} is {size / view.first_gradient_norm:.1e} of that at the start "
+            f"({view.first_gradient_norm:.3e}), within the tolerance {relative:.1e}.",
+        )
+    return None
+
+
+def roundoff(view: View) -> Finding | None:
+    state = view.state
+    if state.gradient_over_roundoff <= 1.0:
+        return Finding(
+            Status.ROUNDOFF,
+            f"The gradient norm {state.gradient_norm:.3e} is within what rounding the parameters changes in it.",
+        )
+    if state.relative_step <= state.step_uncertainty and state.curvature in KNOWN:
+        return Finding(
+            Status.ROUNDOFF,
+            f"The next step is {state.relative_step:.1e} of the parameters, below its own uncertainty "
+            f"{state.step_uncertainty:.1e} (condition times roundoff).",
+        )
+    return None
+
+
+def decrement(view: View) -> Finding | None:
+    state, tolerance = view.state, view.rules.decrement_tolerance
+    if tolerance is None or state.curvature not in KNOWN:
+        return None
+    promised, bound = state.predicted_decrease, tolerance * abs(state.value)
+    settled = state.relative_step <= math.sqrt(view.eps) or view.stalled >= 3 or tolerance > view.eps
+    if not promised <= bound or not settled:
+        return None
+    return Finding(
+        Status.DECREMENT,
+        f"Newton's step promises a decrease of {promised:.2e}, at most {tolerance:.1e} of the value {state.value:.6g}.",
+    )
+
+
+def step(view: View) -> Finding | None:
+    state, tolerance = view.state, view.rules.step_tolerance
+    if tolerance is None or not state.relative_step <= tolerance:
+        return None
+    if view.order > 1 and state.curvature not in KNOWN:
+        return None
+    which = "The next" if view.order > 1 else "The last"
+    return Finding(
+        Status.STEP,
+        f"{which} step is {state.relative_step:.1e} of the parameters, within the tolerance {tolerance:.1e}.",
+    )
+
+
+TESTS: tuple[Callable[[View], Finding | None], ...] = (target, gradient, roundoff, step, decrement)
+TESTS_OF_THE_POINT: tuple[Callable[[View], Finding | None], ...] = (target, gradient)
+
+
+def converged(view: View) -> Finding | None:
+    """The first test that the point of `view` passes, or None."""
+    if not view.state.accepted or not math.isfinite(view.state.value):
+        return None
+    if view.state.curvature is Curvature.NEGATIVE:
+        return target(view)
+    for test in TESTS_OF_THE_POINT if view.state.unfinished else TESTS:
+        found = test(view)
+        if found is not None:
+            return found
+    return None
+
+
+PATIENCE = 50
+UNBOUNDED_FACTOR = 1e20
+
+
+def no_progress(view: View) -> Finding | None:
+    """Many accepted steps, and f is within its own roundoff all along."""
+    if view.stalled < PATIENCE:
+        return None
+    return Finding(
+        Status.NO_PROGRESS,
+        f"In {view.stalled} accepted steps neither the value {view.state.value:.10g} changed beyond its roundoff nor "
+        f"the gradient norm {view.state.gradient_norm:.3e} fell.",
+    )
+
+
+def unbounded(view: View) -> Finding | None:
+    """f is below its start by twenty orders of magnitude more than anything it showed there."""
+    state = view.state
+    scale = max(abs(view.first_value), view.first_drop)
+    if state.value == -math.inf or (scale > 0.0 and state.value < -UNBOUNDED_FACTOR * scale):
+        return Finding(
+            Status.UNBOUNDED,
+            f"The value fell from {view.first_value:.6g} to {state.value:.3e} and goes on falling.",
+        )
+    return None
+
+
+def iterations(iteration: int, rules: Stopping) -> Finding | None:
+    """The limit on iterations is used up."""
+    if rules.max_iterations is None or iteration < rules.max_iterations:
+        return None
+    return Finding(Status.MAX_ITERATIONS, f"The limit of {rules.max_iterations} iterations was reached.")
