@@ -1,8 +1,23 @@
 """Models: they validate data and build graphs; the engine does everything else."""
 
+from nablad.solvers.models.activations import ACTIVATIONS
 from nablad.solvers.models.base import Cost, Model
 from nablad.solvers.models.errors import InvalidModel
+from nablad.solvers.models.initialization import INITIALIZATIONS
 from nablad.solvers.models.layout import Layout
 from nablad.solvers.models.least_squares import LeastSquares
+from nablad.solvers.models.losses import LOSSES
+from nablad.solvers.models.network import Layer, Network
 
-__all__ = ["Cost", "InvalidModel", "Layout", "LeastSquares", "Model"]
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZATIONS",
+    "LOSSES",
+    "Cost",
+    "InvalidModel",
+    "Layer",
+    "Layout",
+    "LeastSquares",
+    "Model",
+    "Network",
+]
