@@ -1,0 +1,290 @@
+"""Which job runs where, and what becomes of it.
+
+Jobs wait in one queue, first come first served. Each of the `workers` slots is a task that owns one worker process: it
+takes a job, hands it over, and commits what comes back, block by block, until the result. A worker that dies takes
+only its own job with it, which goes on from its last checkpoint, at the head of the queue, with the next epoch; and is
+given up once `max_deaths` workers have died on it. Whatever way a job ends, `_finish` ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections import deque
+from contextlib import suppress
+
+from nablad.server import journal, logs, states
+from nablad.server.datasets.catalog import Catalog
+from nablad.server.frames import Frame, Kind
+from nablad.server.settings import Settings
+from nablad.server.states import FINAL, STATE_OF_FAMILY
+from nablad.server.store import Block, JobChange, JobRecord, Store
+from nablad.server.supervisor import Template, Worker, WorkerLost
+from nablad.v1 import dataset_pb2, event_pb2
+from nablad.wire.statuses import status_name
+
+RESTART_SECONDS = 1.0
+
+
+class Scheduler:
+    """The queue and the slots. Call `start` once, `stop` at the end."""
+
+    def __init__(self, store: Store, template: Template, catalog: Catalog, settings: Settings) -> None:
+        self._store = store
+        self._template = template
+        self._catalog = catalog
+        self._settings = settings
+        self._queue: deque[str] = deque()
+        self._running: dict[str, Worker] = {}
+        self._wanting: deque[asyncio.Future[None]] = deque()
+        self._slots: list[asyncio.Task[None]] = []
+        self._in_use: dict[str, frozenset[str]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def start(self) -> None:
+        """Starts the workers."""
+        ready = [asyncio.Event() for _ in range(self._settings.workers)]
+        self._slots = [asyncio.create_task(self._slot(event), name="slot") for event in ready]
+        for event in ready:
+            await event.wait()
+
+    async def stop(self) -> None:
+        """Ends the workers at once, whatever they do."""
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+
+    async def drain(self, message: str) -> None:
+        """Cancels every job, and returns once all have ended."""
+        for name in [*self._queue, *self._in_use]:
+            await self.cancel(name, message)
+        await self._idle.wait()
+
+    def positions(self) -> dict[str, int]:
+        """Of each queued job, how many are before it."""
+        return {name: position for position, name in enumerate(self._queue)}
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait."""
+        return len(self._queue)
+
+    def users_of(self, dataset: str) -> list[str]:
+        """The unfinished jobs that use a dataset."""
+        return [name for name, used in self._in_use.items() if dataset in used]
+
+    async def submit(self, record: JobRecord) -> tuple[JobRecord, bool]:
+        """Keeps a new job and queues it; or finds the job that its request_id has made: then False."""
+        event = journal.state_event(states.QUEUED, queue_position=len(self._queue))
+        record, is_new = await self._store.create(record, journal.block(1, event))
+        if is_new:
+            logs.info("job created", job=record.name, title=record.title)
+            self._in_use[record.name] = record.datasets
+            self._idle.clear()
+            self._queue.append(record.name)
+            self._wake()
+        return record, is_new
+
+    async def cancel(self, name: str, message: str = "") -> JobRecord:
+        """Asks a job to end. One that still waits ends at once; one that has ended stays as it is."""
+        record = await self._store.get(name)
+        if record.state in FINAL or record.cancel_requested:
+            return record
+        record = await self._store.update(name, JobChange(cancel_requested=True))
+        if name in self._queue:
+            self._queue.remove(name)
+            return await self._finish_without_report(name, "USER_CANCELLED", message or "Cancelled before it was run.")
+        if name in self._running:
+            with suppress(WorkerLost):
+                await self._running[name].send(Frame(Kind.CANCEL))
+        return record
+
+    # One slot
+
+    async def _slot(self, ready: asyncio.Event) -> None:
+        worker: Worker | None = None
+        try:
+            while True:
+                try:
+                    worker = await self._template.start_worker()
+                except WorkerLost as error:
+                    logs.warning("worker not started", reason=str(error))
+                    await asyncio.sleep(RESTART_SECONDS)
+                    continue
+                finally:
+                    ready.set()
+                while (name := await self._next(worker)) is not None:
+                    if not await self._carry_out(worker, name):
+                        break
+                logs.warning("worker ended", worker=worker.pid)
+                worker.kill()
+        finally:
+            if worker is not None:
+                worker.kill()
+
+    async def _next(self, worker: Worker) -> str | None:
+        """The job that is next, or None where the worker dies while it waits."""
+        while not self._queue and not worker.is_gone:
+            wanting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wanting.append(wanting)
+            try:
+                await worker.idle_until(wanting)
+            finally:
+                with suppress(ValueError):
+                    self._wanting.remove(wanting)
+        if worker.is_gone:
+            self._wake()  # what has woken this slot is for another
+            return None
+        return self._queue.popleft()
+
+    def _wake(self) -> None:
+        while self._wanting:
+            wanting = self._wanting.popleft()
+            if not wanting.done():
+                wanting.set_result(None)
+                return
+
+    async def _carry_out(self, worker: Worker, name: str) -> bool:
+        """Runs a job to its end on a worker; False where the worker is of no more use."""
+        try:
+            record = await self._begin(name)
+            try:
+                await self._hand_over(worker, record)
+                return await self._collect(worker, record)
+            finally:
+                self._running.pop(name, None)
+        except WorkerLost:
+            await self._lost(worker, name)
+            return False
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logs.error("job failed inside the server", job=name)
+            await self._finish_without_report(name, "FAILED_INTERNAL", f"A fault of the server's own: {error}")
+            return False
+
+    async def _begin(self, name: str) -> JobRecord:
+        record = await self._store.get(name)
+        states.check(record.state, states.RUNNING)
+        epoch = record.epoch + 1
+        change = JobChange(state=states.RUNNING, epoch=epoch, start_time=record.start_time or time.time_ns())
+        block = journal.block(record.last_seq + 1, journal.state_event(states.RUNNING))
+        return await self._store.append(name, epoch, block, change)
+
+    async def _hand_over(self, worker: Worker, record: JobRecord) -> None:
+        state = b""
+        if record.checkpoint:
+            state = event_pb2.Checkpoint.FromString(record.checkpoint).state
+        best = event_pb2.Iterate.FromString(record.best_iterate).loss if record.best_iterate else math.inf
+        facts = {"replayed": await self._replayed(record), "best": best if math.isfinite(best) else None}
+        parts = (record.spec, state, json.dumps(facts).encode())
+        await worker.send(Frame(Kind.SOLVE, parts, record.epoch, record.last_seq + 1))
+        logs.info("job started", job=record.name, worker=worker.pid, epoch=record.epoch)
+        self._running[record.name] = worker
+        if (await self._store.get(record.name)).cancel_requested:
+            await worker.send(Frame(Kind.CANCEL))
+
+    async def _replayed(self, record: JobRecord) -> int:
+        if record.epoch == 1:
+            return 0
+        count, seq = 0, record.checkpoint_seq
+        while blocks := await self._store.read(record.name, seq):
+            for block in blocks:
+                count += journal.count_replayable(block.data, seq)
+                seq = block.last_seq
+                await asyncio.sleep(0)
+        return count
+
+    async def _collect(self, worker: Worker, record: JobRecord) -> bool:
+        while True:
+            frame = await worker.receive()
+            if frame.kind is Kind.DATASET:
+                self._catalog.add(dataset_pb2.Dataset.FromString(frame.parts[0]))
+            elif frame.kind is Kind.FAILED:
+                status, message, trace = (part.decode() for part in frame.parts)
+                logs.error("job failed inside its worker", trace=trace, job=record.name, worker=worker.pid)
+                await self._finish_without_report(record.name, status, message)
+                return status != "FAILED_OUT_OF_MEMORY"
+            elif frame.kind is Kind.EVENTS and frame.epoch == record.epoch:
+                result = await self._commit(record.name, frame)
+                if result is not None:
+                    ended = await self._finish(record.name, result)
+                    return ended != "FAILED_OUT_OF_MEMORY"
+
+    async def _commit(self, name: str, frame: Frame) -> event_pb2.SolveResult | None:
+        data, last, best, point, checkpoint, result = frame.parts
+        change = JobChange(
+            last_iterate=last or None,
+            best_iterate=best or None,
+            best_point=point or None,
+            checkpoint=checkpoint or None,
+            checkpoint_seq=frame.last_seq if checkpoint else None,
+        )
+        await self._store.append(name, frame.epoch, Block(frame.first_seq, frame.last_seq, data), change)
+        return event_pb2.SolveResult.FromString(result) if result else None
+
+    async def _lost(self, worker: Worker, name: str) -> None:
+        record = await self._store.get(name)
+        deaths = record.deaths + 1
+        logs.warning("worker died", worker=worker.pid, job=name, deaths=deaths)
+        if record.cancel_requested:
+            await self._finish_without_report(
+                name, "USER_CANCELLED", "Cancelled; its worker died before it could report."
+            )
+        elif deaths >= self._settings.max_deaths:
+            message = (
+                f"{deaths} worker processes died on this job, the last time after iteration "
+                f"{event_pb2.Iterate.FromString(record.last_iterate).iteration}; the best point known is kept. "
+                "It may need more memory than the machine has: try fewer parameters or gradient_descent."
+            )
+            await self._finish_without_report(name, "FAILED_WORKER_LOST", message)
+        else:
+            checkpoint = event_pb2.Checkpoint.FromString(record.checkpoint)
+            where = f"from iteration {checkpoint.iteration}" if record.checkpoint else "from its start"
+            event = journal.state_event(
+                states.QUEUED, queue_position=0, message=f"The worker process died; the job goes on {where}."
+            )
+            states.check(record.state, states.QUEUED)
+            change = JobChange(state=states.QUEUED, deaths=deaths)
+            await self._store.append(name, record.epoch, journal.block(record.last_seq + 1, event), change)
+            self._queue.appendleft(name)
+            self._wake()
+
+    # The end of a job
+
+    async def _finish_without_report(self, name: str, status: str, message: str) -> JobRecord:
+        record = await self._store.get(name)
+        result = journal.result_without_report(record, status, message)
+        done = event_pb2.SolveEvent(done=event_pb2.Done(result=result))
+        record = await self._store.append(name, record.epoch, journal.block(record.last_seq + 1, done))
+        await self._finish(name, result)
+        return await self._store.get(name)
+
+    async def _finish(self, name: str, result: event_pb2.SolveResult) -> str:
+        record = await self._store.get(name)
+        state = STATE_OF_FAMILY[result.termination.family]
+        states.check(record.state, state)
+        change = JobChange(state=state, end_time=time.time_ns(), result=result.SerializeToString())
+        block = journal.block(record.last_seq + 1, journal.state_event(state))
+        await self._store.append(name, record.epoch, block, change)
+        status = status_name(result.termination.status)
+        logs.info("job ended", job=name, status=status, iterations=result.iterations)
+        self._in_use.pop(name, None)
+        await self._forget_the_oldest()
+        if not self._in_use:
+            self._idle.set()
+        return status
+
+    async def _forget_the_oldest(self) -> None:
+        limits = self._settings.limits
+        rows = await self._store.finished()
+        count, size = len(rows), sum(row.size_bytes for row in rows)
+        for row in rows[:-1]:
+            if count <= limits.finished_jobs and size <= limits.finished_bytes:
+                return
+            await self._store.delete(row.name)
+            logs.info("job forgotten", job=row.name)
+            count, size = count - 1, size - row.size_bytes

@@ -1,0 +1,147 @@
+"""DatasetService: arrays up, down, listed, deleted. Every file operation runs in a thread."""
+
+# ruff: noqa: N802 - gRPC names its methods so
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf import empty_pb2
+
+from nablad.server.datasets.catalog import Catalog, checked_name, disk_full
+from nablad.server.datasets.files import FULL, DatasetWriter
+from nablad.server.errors import InvalidRequest, Unavailable, WrongState
+from nablad.server.scheduler import Scheduler
+from nablad.server.services import pages
+from nablad.server.settings import Settings
+from nablad.v1 import dataset_pb2, dataset_pb2_grpc
+from nablad.wire import chunks, names
+from nablad.wire.tensors import Layout, TensorError, layout
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
+    """See dataset.proto."""
+
+    def __init__(self, catalog: Catalog, scheduler: Scheduler, settings: Settings) -> None:
+        self._catalog = catalog
+        self._scheduler = scheduler
+        self._settings = settings
+
+    async def UploadDataset(
+        self, request_iterator: AsyncIterator[dataset_pb2.UploadDatasetRequest], context: Context
+    ) -> dataset_pb2.Dataset:
+        """Takes the header, then the chunks."""
+        requests = aiter(request_iterator)
+        first = await self._next(requests)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidRequest([("header", "must be the first message of an upload")])
+        plan, expected = _checked_header(first.header)
+        if expected:
+            known = self._catalog.find(names.name_of(names.DATASETS, expected))
+            if known is not None:
+                return known
+        writer = await self._catalog.begin(plan)
+        try:
+            while (request := await self._next(requests)) is not None:
+                await self._take(request, writer)
+            dataset = await asyncio.to_thread(writer.commit, expected)
+        except TensorError as error:
+            raise InvalidRequest([(error.field, error.message)], reason="UPLOAD_DAMAGED") from None
+        except OSError as error:
+            if error.errno in FULL:
+                raise disk_full() from error
+            raise
+        finally:
+            await asyncio.shield(self._catalog.end(writer))
+        return self._catalog.add(dataset)
+
+    async def _next(
+        self, requests: AsyncIterator[dataset_pb2.UploadDatasetRequest]
+    ) -> dataset_pb2.UploadDatasetRequest | None:
+        try:
+            return await asyncio.wait_for(anext(requests), self._settings.stall_seconds)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            message = f"no chunk came for {self._settings.stall_seconds:g} s: upload again"
+            raise Unavailable(message, "UPLOAD_STALLED") from None
+
+    @staticmethod
+    async def _take(request: dataset_pb2.UploadDatasetRequest, writer: DatasetWriter) -> None:
+        if request.WhichOneof("part") != "chunk":
+            raise TensorError("chunk", "must follow the header, and nothing else")
+        chunks.check(request.chunk, writer.offset, writer.plan.size_bytes)
+        await asyncio.to_thread(writer.extend, [request.chunk.data])
+
+    async def DownloadDataset(  # type: ignore[override]  # a coroutine that writes: grpc never closes a generator
+        self, request: dataset_pb2.DownloadDatasetRequest, context: Context
+    ) -> None:
+        """Sends the header, then the chunks."""
+        dataset = self._catalog.get(checked_name(request.name))
+        if not 0 <= request.offset <= dataset.size_bytes:
+            raise InvalidRequest([("offset", f"is {request.offset}; the dataset has {dataset.size_bytes} bytes")])
+        file = await asyncio.to_thread(self._catalog.files.data_path(dataset.name).open, "rb")
+        try:
+            await self._write(context, dataset_pb2.DownloadDatasetResponse(header=dataset))
+            offset = request.offset
+            await asyncio.to_thread(file.seek, offset)
+            while offset < dataset.size_bytes:
+                chunk = await asyncio.to_thread(lambda at: chunks.make(at, file.read(chunks.CHUNK_BYTES)), offset)
+                await self._write(context, dataset_pb2.DownloadDatasetResponse(chunk=chunk))
+                offset += len(chunk.data)
+        finally:
+            file.close()
+
+    async def _write(self, context: Context, response: dataset_pb2.DownloadDatasetResponse) -> None:
+        try:
+            await asyncio.wait_for(context.write(response), self._settings.stall_seconds)
+        except TimeoutError:
+            message = "the download was not read for too long: go on from the next offset"
+            raise Unavailable(message, "DOWNLOAD_STALLED") from None
+
+    async def GetDataset(self, request: dataset_pb2.GetDatasetRequest, context: Context) -> dataset_pb2.Dataset:
+        """What is known of it."""
+        return self._catalog.get(checked_name(request.name))
+
+    async def ListDatasets(
+        self, request: dataset_pb2.ListDatasetsRequest, context: Context
+    ) -> dataset_pb2.ListDatasetsResponse:
+        """A page of datasets."""
+        size = pages.size_of(request.page_size)
+        rows = self._catalog.newest(pages.ordinal_of(request.page_token), size + 1)
+        response = dataset_pb2.ListDatasetsResponse(datasets=[dataset for _, dataset in rows[:size]])
+        if len(rows) > size:
+            response.next_page_token = pages.token_of(rows[size - 1][0])
+        return response
+
+    async def DeleteDataset(self, request: dataset_pb2.DeleteDatasetRequest, context: Context) -> empty_pb2.Empty:
+        """Removes one that no unfinished job uses."""
+        name = checked_name(request.name)
+        self._catalog.get(name)
+        users = self._scheduler.users_of(name)
+        if users:
+            raise WrongState(f"{name} is used by {users[0]}, which has not ended", "DATASET_IN_USE", name)
+        await self._catalog.remove(name)
+        return empty_pb2.Empty()
+
+
+def _checked_header(header: dataset_pb2.DatasetHeader) -> tuple[Layout, str]:
+    found: list[tuple[str, str]] = []
+    plan: Layout | None = None
+    try:
+        plan = layout(header.dtype, header.shape, "header")
+    except TensorError as error:
+        found.append((error.field, error.message))
+    if header.sha256:
+        try:
+            names.id_of(names.DATASETS, names.name_of(names.DATASETS, header.sha256))
+        except ValueError:
+            found.append(("header.sha256", "must be 64 lower-case hexadecimal digits"))
+    if plan is None or found:
+        raise InvalidRequest(found)
+    return plan, header.sha256

@@ -1,0 +1,184 @@
+"""SolverService: jobs made, seen, watched, cancelled, deleted, and their results used."""
+
+# ruff: noqa: N802 - gRPC names its methods so
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf import empty_pb2
+
+from nablad.server.datasets.catalog import Catalog
+from nablad.server.errors import (
+    InvalidRequest,
+    LimitReached,
+    RequestIdTaken,
+    ResourceNotFound,
+    Unavailable,
+    WrongState,
+)
+from nablad.server.frames import Frame, Kind
+from nablad.server.scheduler import Scheduler
+from nablad.server.services import pages, views
+from nablad.server.services.watching import Watchers
+from nablad.server.settings import Settings
+from nablad.server.short_requests import ShortRequests
+from nablad.server.states import FINAL, QUEUED
+from nablad.server.store import JobRecord, Store
+from nablad.v1 import solver_pb2, solver_pb2_grpc, tensor_pb2
+from nablad.wire import names, references, rpc
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class SolverService(solver_pb2_grpc.SolverServiceServicer):
+    """See solver.proto. `draining` refuses new jobs."""
+
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        short_requests: ShortRequests,
+        watchers: Watchers,
+        catalog: Catalog,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._short = short_requests
+        self._watchers = watchers
+        self._catalog = catalog
+        self._settings = settings
+        self.draining = False
+
+    async def Solve(  # type: ignore[override]  # a coroutine that writes: grpc never closes a generator
+        self, request: solver_pb2.SolveRequest, context: Context
+    ) -> None:
+        """Creates and watches."""
+        self._watchers.check(request.thinning)
+        record = await self._create(request.spec, request.request_id)
+        await context.send_initial_metadata(((rpc.JOB_METADATA, record.name),))
+        await self._watchers.watch(record, 0, request.thinning, context.write)
+
+    async def CreateSolveJob(self, request: solver_pb2.CreateSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
+        """Creates, or only checks."""
+        if request.validate_only:
+            record = await self._draft(request.spec, request.request_id)
+            return views.job_of(record, None, full=False)
+        return self._view(await self._create(request.spec, request.request_id))
+
+    async def GetSolveJob(self, request: solver_pb2.GetSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
+        """The job as it is now."""
+        return self._view(await self._get(request.name))
+
+    async def ListSolveJobs(
+        self, request: solver_pb2.ListSolveJobsRequest, context: Context
+    ) -> solver_pb2.ListSolveJobsResponse:
+        """A page of jobs."""
+        size = pages.size_of(request.page_size)
+        before = pages.ordinal_of(request.page_token, request.states)
+        records = await self._store.page(before=before, limit=size + 1, states=frozenset(request.states))
+        positions = self._scheduler.positions()
+        response = solver_pb2.ListSolveJobsResponse(
+            solve_jobs=[views.job_of(record, positions.get(record.name), full=False) for record in records[:size]]
+        )
+        if len(records) > size:
+            response.next_page_token = pages.token_of(records[size - 1].ordinal, request.states)
+        return response
+
+    async def CancelSolveJob(self, request: solver_pb2.CancelSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
+        """Asks for the end."""
+        await self._get(request.name)
+        return self._view(await self._scheduler.cancel(request.name))
+
+    async def DeleteSolveJob(self, request: solver_pb2.DeleteSolveJobRequest, context: Context) -> empty_pb2.Empty:
+        """Forgets a job that has ended."""
+        record = await self._get(request.name)
+        if record.state not in FINAL:
+            raise WrongState(f"{record.name} has not ended: cancel it first", "JOB_NOT_ENDED", record.name)
+        await self._store.delete(record.name)
+        return empty_pb2.Empty()
+
+    async def WatchSolveJob(  # type: ignore[override]
+        self, request: solver_pb2.WatchSolveJobRequest, context: Context
+    ) -> None:
+        """Streams the journal."""
+        record = await self._get(request.name)
+        self._watchers.check(request.thinning)
+        await context.send_initial_metadata(((rpc.JOB_METADATA, record.name),))
+        await self._watchers.watch(record, request.after_seq, request.thinning, context.write)
+
+    async def Predict(self, request: solver_pb2.PredictRequest, context: Context) -> solver_pb2.PredictResponse:
+        """The model's output at the job's result."""
+        record = await self._get(request.solve_job, "solve_job")
+        result = views.outcome_of(record)
+        if result is None:
+            raise WrongState(f"{record.name} has not ended yet: watch it to its end", "JOB_NOT_ENDED", record.name)
+        if not result.HasField("theta"):
+            raise WrongState(f"{record.name} ended without a point", "JOB_HAS_NO_POINT", record.name)
+        for used in (*record.datasets, *references.datasets_in(result.theta)):
+            if self._catalog.find(used) is None:
+                message = f"{used}, which {record.name} used, has been deleted: upload it again"
+                raise WrongState(message, "DATASET_DELETED", used)
+        parts = (record.spec, result.theta.SerializeToString(), request.inputs.SerializeToString())
+        outputs = await self._short.ask(Frame(Kind.PREDICT, parts))
+        return solver_pb2.PredictResponse(outputs=tensor_pb2.Tensor.FromString(outputs))
+
+    # Behind them
+
+    def _view(self, record: JobRecord) -> solver_pb2.SolveJob:
+        return views.job_of(record, self._scheduler.positions().get(record.name), full=True)
+
+    async def _get(self, name: str, field: str = "name") -> JobRecord:
+        if not name:
+            raise InvalidRequest([(field, "is required: the job's name, solveJobs/{id}")])
+        try:
+            names.id_of(names.JOBS, name)
+        except ValueError as error:
+            raise ResourceNotFound(name, str(error)) from None
+        return await self._store.get(name)
+
+    async def _create(self, spec: solver_pb2.SolveSpec, request_id: str) -> JobRecord:
+        fingerprint = hashlib.sha256(spec.SerializeToString(deterministic=True)).digest()
+        made = await self._store.find_request(request_id) if request_id else None
+        if made is None:
+            if self.draining:
+                raise Unavailable("the server is shutting down", "SHUTTING_DOWN")
+            limit = self._settings.limits.queue
+            if self._scheduler.queued >= limit:
+                raise LimitReached(f"{limit} jobs wait already", "QUEUE_FULL", "queue")
+            made, _ = await self._scheduler.submit(await self._draft(spec, request_id))
+        if made.fingerprint != fingerprint:
+            raise RequestIdTaken(request_id, made.name)
+        return made
+
+    async def _draft(self, spec: solver_pb2.SolveSpec, request_id: str) -> JobRecord:
+        """The job that would be created. InvalidRequest, or what the worker finds wrong."""
+        if request_id:
+            try:
+                uuid.UUID(request_id)
+            except ValueError:
+                message = f"is {request_id[:60]!r}, not a UUID such as {uuid.uuid4()}"
+                raise InvalidRequest([("request_id", message)]) from None
+        data = spec.SerializeToString()
+        summary = await self._short.ask(Frame(Kind.VALIDATE, (data,)))
+        if self.draining:
+            raise Unavailable("the server is shutting down", "SHUTTING_DOWN")
+        datasets = frozenset(references.datasets_in(spec))
+        for name in datasets:
+            self._catalog.get(name)
+        return JobRecord(
+            name=names.name_of(names.JOBS, uuid.uuid4().hex),
+            spec=data,
+            summary=summary,
+            state=QUEUED,
+            create_time=time.time_ns(),
+            title=spec.title,
+            request_id=request_id,
+            fingerprint=hashlib.sha256(spec.SerializeToString(deterministic=True)).digest(),
+            datasets=datasets,
+        )

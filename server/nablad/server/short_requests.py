@@ -1,0 +1,124 @@
+"""Validations and predictions: one worker of their own, so that nobody's short request waits behind a long solve.
+
+Requests wait in a bounded line and are answered one by one. One that takes too long, or kills the worker, is refused,
+and a new worker takes the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+from nablad.server import errors, logs
+from nablad.server.datasets.catalog import Catalog
+from nablad.server.frames import Frame, Kind
+from nablad.server.scheduler import RESTART_SECONDS
+from nablad.server.settings import Settings
+from nablad.server.supervisor import Template, Worker, WorkerLost
+from nablad.v1 import dataset_pb2
+
+
+class ShortRequests:
+    """The reserved worker and its line. Call `start` once, `stop` at the end."""
+
+    def __init__(self, template: Template, catalog: Catalog, settings: Settings) -> None:
+        self._template = template
+        self._catalog = catalog
+        self._settings = settings
+        self._line: deque[tuple[Frame, asyncio.Future[bytes]]] = deque()
+        self._wanted: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Starts the worker."""
+        ready = asyncio.Event()
+        self._task = asyncio.create_task(self._serve(ready), name="short requests")
+        await ready.wait()
+
+    async def stop(self) -> None:
+        """Ends the worker; who still waits is told."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        for _, answer in self._line:
+            if not answer.done():
+                answer.set_exception(errors.Unavailable("the server is shutting down", "SHUTTING_DOWN"))
+        self._line.clear()
+
+    async def ask(self, frame: Frame) -> bytes:
+        """The worker's answer.
+
+        Refused as the worker refuses; LimitReached where the line is full; Unavailable where the worker died of it.
+        """
+        if len(self._line) >= self._settings.limits.short_requests:
+            raise errors.LimitReached(
+                "too many requests wait to be checked", "TOO_MANY_REQUESTS", "short_requests", 1.0
+            )
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._line.append((frame, answer))
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+        return await answer
+
+    async def _serve(self, ready: asyncio.Event) -> None:
+        worker: Worker | None = None
+        try:
+            while True:
+                try:
+                    worker = await self._template.start_worker()
+                except WorkerLost as error:
+                    logs.warning("reserved worker not started", reason=str(error))
+                    await asyncio.sleep(RESTART_SECONDS)
+                    continue
+                finally:
+                    ready.set()
+                await self._serve_with(worker)
+                logs.warning("reserved worker ended", worker=worker.pid)
+                worker.kill()
+        finally:
+            if worker is not None:
+                worker.kill()
+
+    async def _serve_with(self, worker: Worker) -> None:
+        """Returns once the worker is of no more use."""
+        while True:
+            if not self._line and not await self._wait(worker):
+                return
+            frame, answer = self._line.popleft()
+            if answer.done():
+                continue  # its client is gone
+            limit = self._settings.short_request_seconds
+            failure: errors.ServiceError | None = None
+            try:
+                reply = await asyncio.wait_for(self._exchange(worker, frame), limit)
+            except WorkerLost:
+                failure = errors.Unavailable("the worker process died of this request", "WORKER_LOST", 5.0)
+            except TimeoutError:
+                failure = errors.LimitReached(
+                    f"the request took longer than {limit:g} s", "REQUEST_TOO_SLOW", "short_request_seconds", None
+                )
+            if answer.done():
+                pass
+            elif failure is not None:
+                answer.set_exception(failure)
+            elif reply.kind is Kind.REFUSED:
+                answer.set_exception(errors.from_bytes(reply.parts[0]))
+            else:
+                answer.set_result(reply.parts[0])
+            if failure is not None:
+                return
+
+    async def _wait(self, worker: Worker) -> bool:
+        """Until somebody asks; False where the worker dies meanwhile."""
+        self._wanted = asyncio.get_running_loop().create_future()
+        return await worker.idle_until(self._wanted)
+
+    async def _exchange(self, worker: Worker, frame: Frame) -> Frame:
+        await worker.send(frame)
+        while True:
+            reply = await worker.receive()
+            if reply.kind is not Kind.DATASET:
+                return reply
+            self._catalog.add(dataset_pb2.Dataset.FromString(reply.parts[0]))

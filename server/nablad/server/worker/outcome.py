@@ -1,0 +1,94 @@
+"""A report as the wire's SolveResult."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+
+from nablad import solvers
+from nablad.server.worker.problem import Problem
+from nablad.v1 import event_pb2, tensor_pb2, termination_pb2
+from nablad.wire.errors import cut
+from nablad.wire.statuses import BY_SOLVER_NAME, verdict_number
+from nablad.wire.tensors import AnyArray
+
+Encode = Callable[[AnyArray], tensor_pb2.Tensor]
+
+
+def result(report: solvers.Report, problem: Problem, encode: Encode) -> event_pb2.SolveResult:
+    """The report in full; `encode` turns arrays into tensors, large ones into datasets."""
+    message = event_pb2.SolveResult(
+        termination=termination(report),
+        theta=encode(report.theta),
+        loss=report.value,
+        gradient=encode(report.gradient),
+        iterations=report.iterations,
+        best_iteration=report.iteration,
+        counts=termination_pb2.Counts(
+            values=report.counts.value,
+            gradients=report.counts.gradient,
+            hessians=report.counts.hessian,
+            hessian_vector_products=report.counts.hvp,
+            residuals=report.counts.residual,
+            jacobians=report.counts.jacobian,
+            factorizations=report.factorizations,
+        ),
+        times=termination_pb2.Times(
+            total=_duration(report.seconds.total),
+            evaluation=_duration(report.seconds.evaluation),
+            linear_algebra=_duration(report.seconds.linear_algebra),
+        ),
+        settings_used=flat(
+            {"method": report.method, report.method: report.method_settings, "stopping": report.stopping_used}
+        ),
+    )
+    for name, value in problem.model.parameters(report.theta).items():
+        message.parameters.add(name=name, value=encode(value))
+    if report.last_theta is not report.theta and report.last_theta.tobytes() != report.theta.tobytes():
+        message.last_theta.CopyFrom(encode(report.last_theta))
+    return message
+
+
+def termination(report: solvers.Report) -> termination_pb2.Termination:
+    """Status, family, message and evidence; what was not measured is absent."""
+    row = BY_SOLVER_NAME[report.status.name]
+    found = report.evidence
+    text = f"{report.message} {report.first_nonfinite}" if report.first_nonfinite else report.message
+    return termination_pb2.Termination(
+        status=row.number,
+        family=row.family_number,
+        success=row.success,
+        message=cut(text, 4096),
+        evidence=termination_pb2.Evidence(
+            gradient_norm=_measured(found.gradient_norm),
+            relative_gradient_norm=_measured(found.relative_gradient_norm),
+            smallest_curvature=_measured(found.smallest_curvature),
+            largest_curvature=_measured(found.largest_curvature),
+            verdict=verdict_number(found.verdict),
+            condition=_measured(found.condition),
+            rank=found.rank,
+        ),
+    )
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings under names joined by dots; those without a value are left out."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            found[f"{prefix}{key}"] = repr(value) if isinstance(value, float) else str(value)
+    return found
+
+
+def _measured(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _duration(seconds: float) -> Duration:
+    nanos = round(seconds * 1e9)
+    return Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)

@@ -1,0 +1,128 @@
+"""A worker: takes one command at a time from its socket, and answers.
+
+A reader thread takes the frames, so that a cancel reaches a running solve through its Control, and the end of file,
+which is the front's end, ends the worker at once: no worker outlives its front. The main thread does the work.
+
+A MemoryError is told and then ends the process: what it leaves of the heap is of no use. Any other exception is a
+fault of ours; it is told, and the worker goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import threading
+import traceback
+from typing import NoReturn
+
+from google.rpc import status_pb2
+
+import nablad.solvers
+from nablad.server import frames
+from nablad.server.datasets.files import DatasetFiles
+from nablad.server.frames import Frame, FrameError, Kind
+from nablad.server.worker import evaluate, solve
+from nablad.server.worker.emitter import Emitter
+from nablad.server.worker.problem import WorkerContext
+from nablad.server.worker.violations import Violations
+from nablad.server.worker_config import WorkerConfig
+from nablad.solvers import Control
+from nablad.wire import errors
+
+
+def preload() -> None:
+    """Imports everything that a worker will need."""
+    for name in nablad.solvers.__all__:
+        getattr(nablad.solvers, name)
+
+
+def main(connection: socket.socket, config: bytes) -> NoReturn:
+    """The whole life of a worker."""
+    try:
+        _Process(connection, WorkerConfig.model_validate_json(config)).serve()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+class _Process:
+    def __init__(self, connection: socket.socket, config: WorkerConfig) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._commands: queue.SimpleQueue[tuple[Frame, Control]] = queue.SimpleQueue()
+        self._control = Control()
+        self._context = WorkerContext(DatasetFiles(config.datasets), config.limits, config.threads, self._announce)
+
+    def serve(self) -> None:
+        """Works until it is told to shut down."""
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        self._send(Frame(Kind.READY, (json.dumps({"pid": os.getpid()}).encode(),)))
+        while True:
+            frame, control = self._commands.get()
+            if frame.kind is Kind.SHUTDOWN:
+                return
+            if frame.kind is Kind.SOLVE:
+                self._solve(frame, control)
+            else:
+                self._evaluate(frame)
+
+    def _read(self) -> None:
+        try:
+            while (frame := frames.receive(self._connection)) is not None:
+                if frame.kind is Kind.CANCEL:
+                    self._control.cancel()
+                elif frame.kind in (Kind.PAUSE, Kind.STEER):
+                    message = f"this server cannot {frame.kind.name.lower()} a job"
+                    self._send(_refused(errors.unimplemented(message)))
+                else:
+                    if frame.kind is Kind.SOLVE:
+                        self._control = Control()
+                    self._commands.put((frame, self._control))
+        except FrameError:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+    def _send(self, frame: Frame) -> None:
+        data = frames.encode(frame)
+        with self._sending:
+            self._connection.sendall(data)
+
+    def _announce(self, dataset: bytes) -> None:
+        self._send(Frame(Kind.DATASET, (dataset,)))
+
+    def _solve(self, frame: Frame, control: Control) -> None:
+        try:
+            with Emitter(self._send, frame.epoch, frame.first_seq) as emitter:
+                solve.solve(frame, control, emitter, self._context)
+        except MemoryError as error:
+            self._failed(frame, "FAILED_OUT_OF_MEMORY", error)
+            os._exit(1)
+        except Exception as error:
+            self._failed(frame, "FAILED_INTERNAL", error)
+
+    def _failed(self, frame: Frame, status: str, error: BaseException) -> None:
+        message = errors.cut(f"{type(error).__name__}: {error}")
+        trace = "".join(traceback.format_exception(error))
+        self._send(Frame(Kind.FAILED, (status.encode(), message.encode(), trace.encode()), frame.epoch))
+
+    def _evaluate(self, frame: Frame) -> None:
+        try:
+            reply = Frame(Kind.EVALUATED, (evaluate.EVALUATIONS[frame.kind](frame, self._context),))
+        except Violations as found:
+            reply = _refused(errors.invalid_argument(found.rows))
+        except MemoryError:
+            message = "the server has not enough memory for this model"
+            self._send(_refused(errors.resource_exhausted(message, reason="OUT_OF_MEMORY", subject="memory")))
+            os._exit(1)
+        except Exception as error:
+            traceback.print_exc()
+            reply = _refused(errors.internal(f"{type(error).__name__} in the server; this is a fault of its own"))
+        self._send(reply)
+
+
+def _refused(status: status_pb2.Status) -> Frame:
+    return Frame(Kind.REFUSED, (status.SerializeToString(),))

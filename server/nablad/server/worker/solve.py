@@ -1,0 +1,129 @@
+"""One solve inside a worker: the driver's events become the wire's.
+
+A run that goes on from a checkpoint makes some iterations again, to the same bits; as many of its iterates and
+warnings as the journal already holds beyond that checkpoint are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from functools import partial
+from typing import Any
+
+from nablad import solvers
+from nablad.server.frames import Frame
+from nablad.server.worker import outcome
+from nablad.server.worker.emitter import Emitter
+from nablad.server.worker.problem import Problem, WorkerContext, build
+from nablad.v1 import event_pb2, solver_pb2, tensor_pb2
+from nablad.wire.tensors import AnyArray
+
+CHECKPOINT_ITERATIONS = {1: 100, 2: 10}
+"""By the order of the method."""
+CHECKPOINT_SECONDS = 1.0
+JOURNALED_CHECKPOINT_BYTES = 64 << 10
+"""A larger one is kept for a restart only."""
+MAX_CHECKPOINT_BYTES = 64 << 20
+
+
+class _EveryTheta(solvers.RecordTheta):
+    """Lets each iterate bring its theta, of which the best is kept, and remembers whether the client wants it."""
+
+    wanted = False
+
+    def wants(self, iteration: int, final: bool) -> bool:
+        object.__setattr__(self, "wanted", super().wants(iteration, final))
+        return True
+
+
+class _Run:
+    def __init__(self, problem: Problem, emitter: Emitter, context: WorkerContext, facts: dict[str, Any]) -> None:
+        self.problem = problem
+        self.emitter = emitter
+        self.context = context
+        self.replayed: int = facts["replayed"]
+        self.record = _EveryTheta(problem.record.policy, problem.record.every)
+        self.best = math.inf if facts["best"] is None else float(facts["best"])
+        self.checkpoint_time = time.monotonic()
+
+    def _is_replayed(self) -> bool:
+        if self.replayed == 0:
+            return False
+        self.replayed -= 1
+        return True
+
+    def iterate(self, event: solvers.Iterate) -> None:
+        is_best = event.value < self.best
+        if is_best:
+            self.best = event.value
+        if self._is_replayed():
+            return
+        message = event_pb2.Iterate(
+            iteration=event.iteration,
+            loss=event.value,
+            gradient_norm=event.gradient_norm,
+            step_size=None if event.iteration == 0 else event.step_size,
+            seconds=event.seconds,
+            values=event.values,
+            gradients=event.gradients,
+            hessians=event.hessians,
+            hessian_vector_products=event.hvps,
+        )
+        theta = None if event.theta is None else partial(self._tensor, event.theta)
+        self.emitter.iterate(message, theta, is_best=is_best, with_theta=self.record.wanted)
+
+    def warning(self, event: solvers.Warning) -> None:
+        if not self._is_replayed():
+            warning = event_pb2.Warning(code=event.code, message=event.message, iteration=event.iteration)
+            self.emitter.add(event_pb2.SolveEvent(warning=warning))
+
+    def checkpoint(self, event: solvers.Checkpoint) -> None:
+        now = time.monotonic()
+        if self.replayed or now - self.checkpoint_time < CHECKPOINT_SECONDS or len(event.state) > MAX_CHECKPOINT_BYTES:
+            return
+        self.checkpoint_time = now
+        kept = event_pb2.Checkpoint(iteration=event.iteration, state=event.state)
+        journaled = (
+            kept if len(event.state) <= JOURNALED_CHECKPOINT_BYTES else event_pb2.Checkpoint(iteration=event.iteration)
+        )
+        self.emitter.checkpoint(kept, journaled)
+
+    def done(self, event: solvers.Done) -> None:
+        self.emitter.done(outcome.result(event.report, self.problem, self._tensor))
+
+    def _tensor(self, array: AnyArray) -> tensor_pb2.Tensor:
+        return self.context.tensor(array)
+
+    def take(self, event: solvers.Event) -> None:
+        match event:
+            case solvers.Iterate():
+                self.iterate(event)
+            case solvers.Warning():
+                self.warning(event)
+            case solvers.Checkpoint():
+                self.checkpoint(event)
+            case solvers.Done():
+                self.done(event)
+            case solvers.Started():
+                pass  # it has nothing that the job's own record lacks
+
+
+def solve(frame: Frame, control: solvers.Control, emitter: Emitter, context: WorkerContext) -> None:
+    """Carries out a SOLVE frame. Raises what the model and the driver raise: the spec has been validated before."""
+    spec_bytes, state, facts = frame.parts
+    problem = build(solver_pb2.SolveSpec.FromString(spec_bytes), context)
+    run = _Run(problem, emitter, context, json.loads(facts))
+    events = solvers.run(
+        problem.model.objective(checkpoint=control.checkpoint, threads=context.threads),
+        problem.method,
+        problem.start,
+        problem.stopping,
+        control=control,
+        record_theta=run.record,
+        checkpoint_every=CHECKPOINT_ITERATIONS[problem.method.order],
+        resume=state or None,
+    )
+    for event in events:
+        run.take(event)
