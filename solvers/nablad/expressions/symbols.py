@@ -207,7 +207,7 @@ def sum(x: Operand, axes: Sequence[int] | None = None, keepdims: bool = False) -
     """The sum over the given axes, over all of them when None."""
     node = lift(x)
     rank = len(node.shape)
-    chosen = tuple(range(rank)) if axes is None else tuple(sorted(axis % rank for axis in axes))
+    chosen = tuple(range(rank)) if axes is None else tuple(sorted(axis + rank if axis < 0 else axis for axis in axes))
     return apply("sum", node, attributes=(chosen, keepdims))
 
 
@@ -242,7 +242,8 @@ def scatter(pieces: Sequence[Operand], shape: Shape, places: Sequence[Sequence[R
 
 
 def concatenate(pieces: Sequence[Operand], axis: int) -> Symbol:
-    return apply("concatenate", *pieces, attributes=(axis % len(lift(pieces[0]).shape),))
+    rank = len(lift(pieces[0]).shape)
+    return apply("concatenate", *pieces, attributes=(axis + rank if axis < 0 else axis,))
 
 
 def matmul(x: Operand, y: Operand) -> Symbol:
