@@ -110,10 +110,16 @@ def buffer(array: AnyArray) -> memoryview:
     return little_endian(array).reshape(-1).view(np.uint8).data
 
 
-def content_hash(dtype: np.dtype[Any], shape: Sequence[int], chunks: Iterable[bytes | memoryview]) -> str:
-    """The identity of an array, 64 hexadecimal digits. `chunks` are its little-endian bytes in order."""
+def content_digest(dtype: np.dtype[Any], shape: Sequence[int]) -> hashlib._Hash:
+    """The content hash begun: feed it the little-endian bytes in order, as they come."""
     digest = hashlib.sha256(b"nablad.tensor.v1\0")
     digest.update(element_of(dtype).name.encode() + b"\0" + ",".join(str(int(n)) for n in shape).encode() + b"\0")
+    return digest
+
+
+def content_hash(dtype: np.dtype[Any], shape: Sequence[int], chunks: Iterable[bytes | memoryview]) -> str:
+    """The identity of an array, 64 hexadecimal digits. `chunks` are its little-endian bytes in order."""
+    digest = content_digest(dtype, shape)
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
