@@ -46,7 +46,9 @@ def numbers(value: Data, argument: str, *, like: np.dtype[Any] | None = None) ->
     if isinstance(value, Dataset):
         return value
     array = _array(value, argument)
-    dtype = like if like in (FLOAT64, FLOAT32) else FLOAT32 if array.dtype == FLOAT32 else FLOAT64
+    # An array decides for itself unless it follows another. (To numpy, a dtype equals None: it means float64.)
+    leader = array.dtype if like is None else like
+    dtype = FLOAT32 if leader.newbyteorder("=") == FLOAT32 else FLOAT64
     with np.errstate(over="ignore"):
         return array.astype(dtype, copy=False)
 

@@ -110,6 +110,9 @@ class Watch:
     def detach(self) -> Operation[None]:
         """Gives the stream up, and wakes whoever reads it; the job goes on, and the next fill attaches again."""
         self._closed = True
+        yield from self._drop()
+
+    def _drop(self) -> Operation[None]:
         stream, self._stream = self._stream, None
         if stream is not None:
             yield Cancel(stream)
@@ -187,7 +190,7 @@ class Watch:
 
     def _recover(self, details: ErrorDetails) -> Operation[None]:
         """Waits before the next try, or raises."""
-        yield from self.detach()
+        yield from self._drop()
         self._failures += 1
         delay = self._session.wait_before(self._failures, details)
         if delay is None:
