@@ -348,7 +348,7 @@ def test_resume_after_a_limit_inside_a_search(method: Any, most: int) -> None:
 
 def test_the_same_run_twice_has_the_same_bits(method: Any) -> None:
     start = np.array([-1.2, 1.0])
-    first, second = (trace(list(run(o.rosenbrock(), method, start, LONG))) for _ in range(2))
+    first, second = (trace(list(run(o.rosenbrock(), method, start, Stopping(max_iterations=300)))) for _ in range(2))
     assert first == second
 
 

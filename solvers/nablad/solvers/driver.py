@@ -140,7 +140,7 @@ class _Run:
             else:
                 finding = self._judge(self.progress)
             while finding is None:
-                self.progress = self._advance(self.progress)
+                self._advance(self.progress)
                 finding = self._judge(self.progress)
                 yield self._iterate(self.progress, final=finding is not None)
                 if self.checkpoint_every and finding is None and self.progress.iteration % self.checkpoint_every == 0:
@@ -162,11 +162,11 @@ class _Run:
         self.finished = self.objective.counters.snapshot()
         return Progress.begin(state)
 
-    def _advance(self, progress: Progress) -> Progress:
+    def _advance(self, progress: Progress) -> None:
         with np.errstate(all="ignore"):
             state = self.method.step(self.objective, progress.state, self.limits)
         self.finished = self.objective.counters.snapshot()
-        return progress.after(state, self.eps)
+        progress.advance(state, self.eps)
 
     def _judge(self, progress: Progress) -> Finding | None:
         """Why to end here, or None."""

@@ -15,7 +15,7 @@ gradient = 2 J'r, and the Gauss-Newton matrix is 2 J'J, which is the Hessian its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,7 +52,7 @@ class Counters:
     jacobian: int = 0
 
     def snapshot(self) -> Counters:
-        return Counters(**{f.name: getattr(self, f.name) for f in fields(self)})
+        return Counters(self.value, self.gradient, self.hessian, self.hvp, self.residual, self.jacobian)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nablad.solvers.methods.base import Method, State, fields_of
@@ -18,7 +18,7 @@ NOISE = 100.0
 """The roundoff of f, in eps |f|."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Point:
     """A point of the run."""
 
@@ -33,7 +33,7 @@ class Point:
         return cls(iteration, state.theta, state.value, state.gradient, state.gradient_norm)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Progress:
     """The run after `iteration`; everything here goes into a checkpoint."""
 
@@ -69,24 +69,21 @@ class Progress:
             nonfinite=None,
         )
 
-    def after(self, state: State, eps: float) -> Progress:
-        """The run one iteration on."""
-        iteration = self.iteration + 1
+    def advance(self, state: State, eps: float) -> None:
+        """Go one iteration on, in place: a new value of so many fields would be a sixth of a small iteration's time."""
+        self.iteration += 1
         if not state.accepted:
-            return replace(self, iteration=iteration, state=state)
-        lower = state.value < self.best.value
+            self.state = state
+            return
         calmer = state.gradient_norm < SETTLED * self.least_gradient_norm
         within = abs(state.value - self.best.value) <= NOISE * eps * abs(self.best.value)
-        return replace(
-            self,
-            iteration=iteration,
-            state=state,
-            arrived=iteration,
-            best=Point.of(state, iteration) if lower else self.best,
-            first_drop=self.first_drop or max(0.0, self.state.value - state.value),
-            least_gradient_norm=min(self.least_gradient_norm, state.gradient_norm),
-            stalled=self.stalled + 1 if within and not calmer else 0,
-        )
+        self.stalled = self.stalled + 1 if within and not calmer else 0
+        self.arrived = self.iteration
+        self.first_drop = self.first_drop or max(0.0, self.state.value - state.value)
+        self.least_gradient_norm = min(self.least_gradient_norm, state.gradient_norm)
+        self.state = state
+        if state.value < self.best.value:
+            self.best = Point.of(state, self.iteration)
 
 
 def save(progress: Progress, method: Method[Any], size: int) -> bytes:

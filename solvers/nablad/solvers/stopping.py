@@ -81,7 +81,7 @@ DEFAULTS: dict[int, Callable[[float], Stopping]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class View:
     """What a test may look at."""
 

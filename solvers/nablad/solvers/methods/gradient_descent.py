@@ -165,7 +165,7 @@ def _moved(
     step: float,
     following: float,
 ) -> DescentState:
-    moved = norm(theta - state.theta)
+    moved = step * norm(direction)
     length = norm(gradient)
     size = norm(theta)
     eps = float(np.finfo(theta.dtype).eps)
