@@ -10,13 +10,26 @@ collected until there are 2 (p + 1) of them, for a factorization of few rows upo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy.linalg
 
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.objective import Gram, Tsqr
+
+Folded = TypeVar("Folded", covariant=True)
+
+
+class Fold(Protocol[Folded]):
+    """What takes row blocks of J transposed (p, m) with their residuals (m,), and yields a result."""
+
+    def add(self, stripe: int, transposed: Array, residual: Array) -> None: ...
+    def result(self) -> Folded: ...
+
+
+LAPACK_BLOCK = 32
+"""Columns that LAPACK's blocked QR works on at a time."""
 
 
 class GramFold:
@@ -90,7 +103,7 @@ class TsqrFold:
 
 
 def _triangle(rows: Array) -> Array:
-    """R of rows = Q R, upper trapezoidal with min(rows, columns) rows."""
-    (triangle,) = scipy.linalg.qr(rows, mode="r", check_finite=False)
-    result: Array = triangle[: min(rows.shape)]
-    return result
+    """R of rows = Q R, upper trapezoidal with min(rows, columns) rows. LAPACK's geqrf; Q is never formed."""
+    geqrf = scipy.linalg.get_lapack_funcs("geqrf", (rows,))
+    factors = geqrf(rows, lwork=LAPACK_BLOCK * rows.shape[1])[0]
+    return np.triu(factors[: min(rows.shape)])

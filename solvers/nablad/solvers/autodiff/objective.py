@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
+from nablad.solvers.autodiff.blas import single_threaded_blas
 from nablad.solvers.autodiff.blocks import Evaluator
-from nablad.solvers.autodiff.folds import GramFold, TsqrFold
+from nablad.solvers.autodiff.folds import Fold, GramFold, TsqrFold
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
 from nablad.solvers.autodiff.structure import Linearity
 from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr, UnsupportedObjective
 
-Fold = TypeVar("Fold", GramFold, TsqrFold)
+Folded = TypeVar("Folded")
 
 
 class GraphObjective:
@@ -100,7 +101,7 @@ class GraphObjective:
         self.counters.hessian += 1
         if self.capabilities.affine:
             fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
-            hessian = 2.0 * self._fold(theta, fold).result().jtj
+            hessian = 2.0 * self._fold(theta, fold).jtj
         else:
             hessian = self._batched_hessian(theta)
         return np.asarray(0.5 * (hessian + hessian.T), self.dtype)
@@ -123,13 +124,13 @@ class GraphObjective:
         """J'J (p, p), J'r (p,), r'r, streamed over row blocks."""
         self._count_jacobian("gram")
         fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
-        return self._fold(theta, fold).result()
+        return self._fold(theta, fold)
 
     def tsqr(self, theta: FloatArray) -> Tsqr:
         """The triangle of J = Q R, Q'r and what Q'r misses of r, streamed over row blocks."""
         self._count_jacobian("tsqr")
         fold = TsqrFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
-        return self._fold(theta, fold).result()
+        return self._fold(theta, fold)
 
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> GraphObjective:
         """The objective over these rows only (copied), with the same reduction and the whole penalty.
@@ -148,18 +149,19 @@ class GraphObjective:
         outputs = self._evaluator(name).run({**self._parameters(theta), **more})
         return tuple(x for x in outputs if x is not None)
 
-    def _fold(self, theta: FloatArray, fold: Fold) -> Fold:
+    def _fold(self, theta: FloatArray, fold: Fold[Folded]) -> Folded:
         evaluator = self._evaluator("jacobian")
 
         def sink(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
             transposed, residual = blocks
             fold.add(stripe, transposed.reshape(self.size, -1), residual.reshape(-1))
 
-        outputs = evaluator.run(self._parameters(theta), sink)
-        penalty = [x for x in outputs if x is not None]
-        if penalty:
-            fold.add(evaluator.stripes, penalty[0], penalty[1])
-        return fold
+        with single_threaded_blas(), np.errstate(all="ignore"):
+            outputs = evaluator.run(self._parameters(theta), sink)
+            penalty = [x for x in outputs if x is not None]
+            if penalty:
+                fold.add(evaluator.stripes, penalty[0], penalty[1])
+            return fold.result()
 
     def _batched_hessian(self, theta: FloatArray) -> Array:
         count = self._compiled.directions

@@ -14,6 +14,7 @@ The fusion pass (affine + pointwise + reduction as one kernel) will enter here, 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -210,22 +211,21 @@ class _Allocator:
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
-        self._free: list[int] = []
+        self._free: dict[tuple[int, bool], list[tuple[int, int]]] = {}
 
     def take(self, shape: Shape, truth: bool) -> int:
         power, size = row_size(shape)
-        free = [k for k in self._free if (self.slots[k].power, self.slots[k].truth) == (power, truth)]
+        free = self._free.get((power, truth))
         if not free:
             self.slots.append(Slot(power, size, truth))
             return len(self.slots) - 1
-        ample = [k for k in free if self.slots[k].size >= size]
-        chosen = min(ample, key=lambda k: self.slots[k].size) if ample else max(free, key=lambda k: self.slots[k].size)
-        self._free.remove(chosen)
-        self.slots[chosen] = Slot(power, max(size, self.slots[chosen].size), truth)
+        capacity, chosen = free.pop(min(bisect.bisect_left(free, (size, 0)), len(free) - 1))
+        self.slots[chosen] = Slot(power, max(size, capacity), truth)
         return chosen
 
     def give(self, slot: int) -> None:
-        self._free.append(slot)
+        power, size, truth = self.slots[slot].power, self.slots[slot].size, self.slots[slot].truth
+        bisect.insort(self._free.setdefault((power, truth), []), (size, slot))
 
 
 _NOTHING: Instruction = (tuple, ())

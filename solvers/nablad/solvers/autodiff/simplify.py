@@ -73,11 +73,21 @@ def _is_one(node: Node) -> bool:
     return node.op == "constant" and row_size(node.shape) == (0, 1) and node.value.item() == 1.0
 
 
+def _is_number(node: Node) -> bool:
+    return node.op == "constant" and node.shape == ()
+
+
 def _multiply(node: Node) -> Node | None:
     x, y = node.operands
     if _is_one(x) and y.shape == node.shape:
         return y
-    return x if _is_one(y) and x.shape == node.shape else None
+    if _is_one(y) and x.shape == node.shape:
+        return x
+    if _is_number(y):
+        return make("multiply", (y, x))
+    if _is_number(x) and y.op == "negative":
+        return make("multiply", (constant(-x.value), y.operands[0]))
+    return None
 
 
 def _divide(node: Node) -> Node | None:
@@ -103,7 +113,7 @@ def _negative(node: Node) -> Node | None:
         return x.operands[0]
     if x.op == "multiply":
         left, right = x.operands
-        if left.op == "constant" and left.shape == ():
+        if _is_number(left):
             return make("multiply", (constant(-left.value), right))
     return None
 

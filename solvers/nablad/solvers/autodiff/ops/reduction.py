@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nablad.expressions import Node, Symbol
+from nablad.expressions import Node, Shape, Symbol
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import rows_axis
 from nablad.solvers.autodiff.ops.pointwise import degree_transcendental
@@ -24,17 +24,30 @@ def _logsumexp(x: Array) -> Any:
     return np.log(np.sum(np.exp(x - shift), axis=-1)) + shift[..., 0]
 
 
-def _logsumexp_into(x: Array, out: Array, scratch: Array) -> None:
+def _logsumexp_into(x: Array, out: Array, exponentials: Array, sums: Array, largest: Any) -> None:
     np.maximum.reduce(x, -1, out=out)
-    # An infinite or NaN maximum would turn into inf - inf; unshifted, exp gives what is true.
-    np.copyto(out, 0, where=~np.isfinite(out))
-    np.subtract(x, out[..., None], scratch)
-    np.exp(scratch, scratch)
-    np.add(out, np.log(np.add.reduce(scratch, -1)), out)
+    # An infinite shift would give inf - inf; the largest finite number gives what is true of infinite x.
+    np.minimum(out, largest, out=out)
+    np.maximum(out, -largest, out=out)
+    np.subtract(x, out[..., None], exponentials)
+    np.exp(exponentials, exponentials)
+    np.add.reduce(exponentials, -1, out=sums)
+    np.log(sums, sums)
+    np.add(out, sums, out)
 
 
 def _bind(arrays: Sequence[Array], attributes: tuple[Any, ...], out: Array, scratch: Array | None) -> Instruction:
-    return _logsumexp_into, (arrays[0], out, scratch)
+    (x,) = arrays
+    assert scratch is not None
+    flat = scratch.reshape(-1)
+    exponentials, sums = flat[: x.size].reshape(x.shape), flat[x.size : x.size + out.size].reshape(out.shape)
+    return _logsumexp_into, (x, out, exponentials, sums, np.finfo(out.dtype).max)
+
+
+def _scratch(node: Node) -> Shape:
+    """Room for the exponentials and their sums."""
+    *outer, last = node.operands[0].shape
+    return (*outer, last + 1) if isinstance(last, int) else (*outer, 2, last)
 
 
 def _softmax(x: Symbol, y: Symbol) -> Symbol:
@@ -67,6 +80,6 @@ ROWS: tuple[Meaning, ...] = (
         rows=_rows,
         space=lambda node: node.operands[0].shape,
         cost=12.0,
-        scratch=lambda node: node.operands[0].shape,
+        scratch=_scratch,
     ),
 )
