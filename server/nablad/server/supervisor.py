@@ -17,7 +17,7 @@ import sys
 from contextlib import suppress
 
 from nablad.server import frames
-from nablad.server.frames import Frame, Kind
+from nablad.server.frames import Frame, FrameError, Kind
 from nablad.server.worker_config import PID, WorkerConfig
 
 # One BLAS thread per worker: parallelism is above it, in row blocks and workers.
@@ -49,7 +49,10 @@ class Worker:
 
     async def receive(self) -> Frame:
         """The next reply. WorkerLost where there will be none."""
-        frame = await frames.read(self._reader)
+        try:
+            frame = await frames.read(self._reader)
+        except FrameError as error:
+            raise WorkerLost(self.pid) from error
         if frame is None:
             raise WorkerLost(self.pid)
         return frame

@@ -35,6 +35,7 @@ class Emitter:
         self._last = b""
         self._best = b""
         self._checkpoint = b""
+        self._result = b""
         self._best_theta: Callable[[], tensor_pb2.Tensor] | None = None
         self._point_time = 0.0
         self._closed = threading.Event()
@@ -86,8 +87,9 @@ class Emitter:
     def done(self, result: event_pb2.SolveResult) -> None:
         """Adds the end."""
         with self._lock:
+            self._result = result.SerializeToString()
             self._add(event_pb2.SolveEvent(done=event_pb2.Done(result=result)))
-            self._flush(result.SerializeToString())
+            self._flush()
 
     def _add(self, event: event_pb2.SolveEvent) -> None:
         event.seq = self._next_seq
@@ -99,12 +101,13 @@ class Emitter:
             self._is_first = False
             self._flush()
 
-    def _flush(self, result: bytes = b"") -> None:
+    def _flush(self) -> None:
         events = self._block.events
         if not events:
             return
         self._block.last_seq = events[-1].seq
-        parts = (self._block.SerializeToString(), self._last, self._best, self._best_point(), self._checkpoint, result)
+        data = self._block.SerializeToString()
+        parts = (data, self._last, self._best, self._best_point(), self._checkpoint, self._result)
         self._send(Frame(Kind.EVENTS, parts, self._epoch, events[0].seq, events[-1].seq))
         self._block = event_pb2.SolveEventBlock()
         self._size = 0

@@ -40,7 +40,7 @@ class WorkerContext:
         try:
             return self.files.open(name)
         except (FileNotFoundError, ValueError):
-            raise TensorError("", f"{name!r} is not on this server; upload it first") from None
+            raise TensorError("dataset", f"{name!r} is not on this server; upload it first") from None
 
     def tensor(self, array: AnyArray) -> tensor_pb2.Tensor:
         """The array as a tensor: a large one as a dataset that the front has been told of."""

@@ -1,0 +1,143 @@
+"""What every store must do: subclass it with a `store` fixture."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from nablad.server import states
+from nablad.server.journal import block, state_event
+from nablad.server.store import Block, JobChange, JobRecord, NotContiguous, StaleEpoch, Store, UnknownJob
+
+
+def record(name: str = "solveJobs/a", **fields: object) -> JobRecord:
+    made = JobRecord(name=name, spec=b"spec", summary=b"", state=states.QUEUED, create_time=1)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def first() -> Block:
+    return block(1, state_event(states.QUEUED))
+
+
+def bytes_of(seq: int, count: int = 1) -> Block:
+    return Block(seq, seq + count - 1, b"x" * 100 * count)
+
+
+class StoreConformance:
+    async def test_a_new_job_has_its_first_block(self, store: Store) -> None:
+        made, is_new = await store.create(record(), first())
+        assert is_new
+        assert made.last_seq == 1
+        assert await store.get("solveJobs/a") == made
+        assert await store.read("solveJobs/a", 0) == [first_of(made, await store.read("solveJobs/a", 0))]
+
+    async def test_a_request_id_makes_one_job(self, store: Store) -> None:
+        one, _ = await store.create(record("solveJobs/a", request_id="r", fingerprint=b"1"), first())
+        two, is_new = await store.create(record("solveJobs/b", request_id="r", fingerprint=b"2"), first())
+        assert (two, is_new) == (one, False)
+        assert await store.find_request("r") == one
+        with pytest.raises(UnknownJob):
+            await store.get("solveJobs/b")
+        await store.delete("solveJobs/a")
+        assert await store.find_request("r") is None
+
+    async def test_what_was_appended_is_read_in_order_and_whole(self, store: Store) -> None:
+        await store.create(record(), first())
+        blocks = [bytes_of(2, 3), bytes_of(5), bytes_of(6, 10)]
+        for one in blocks:
+            await store.append("solveJobs/a", 0, one)
+        assert (await store.read("solveJobs/a", 1)) == blocks
+        assert (await store.read("solveJobs/a", 3)) == blocks  # blocks are not cut
+        assert (await store.read("solveJobs/a", 4)) == blocks[1:]
+        assert (await store.read("solveJobs/a", 15)) == []
+        assert (await store.get("solveJobs/a")).last_seq == 15
+
+    async def test_a_read_is_a_page_and_makes_progress(self, store: Store) -> None:
+        await store.create(record(), first())
+        for seq in range(2, 12):
+            await store.append("solveJobs/a", 0, bytes_of(seq))
+        seen, seq = [], 1
+        while page := await store.read("solveJobs/a", seq, max_bytes=250):
+            assert len(page) <= 2
+            seen += [one.first_seq for one in page]
+            seq = page[-1].last_seq
+        assert seen == list(range(2, 12))
+        assert len(await store.read("solveJobs/a", 1, max_bytes=1)) == 1
+
+    @pytest.mark.parametrize("seq", [1, 3])
+    async def test_a_gap_or_a_duplicate_is_refused(self, store: Store, seq: int) -> None:
+        before, _ = await store.create(record(), first())
+        with pytest.raises(NotContiguous):
+            await store.append("solveJobs/a", 0, bytes_of(seq), JobChange(state=states.RUNNING))
+        assert await store.get("solveJobs/a") == before
+
+    async def test_an_older_epoch_is_refused(self, store: Store) -> None:
+        await store.create(record(), first())
+        await store.append("solveJobs/a", 2, bytes_of(2), JobChange(epoch=2))
+        with pytest.raises(StaleEpoch):
+            await store.append("solveJobs/a", 1, bytes_of(3))
+        await store.append("solveJobs/a", 2, bytes_of(3))
+
+    async def test_block_and_change_are_seen_together(self, store: Store) -> None:
+        await store.create(record(), first())
+        after = await store.append("solveJobs/a", 0, bytes_of(2), JobChange(state=states.RUNNING, last_iterate=b"i"))
+        assert (after.state, after.last_iterate, after.last_seq) == (states.RUNNING, b"i", 2)
+        assert await store.get("solveJobs/a") == after
+        assert (await store.update("solveJobs/a", JobChange(cancel_requested=True))).cancel_requested
+        assert (await store.get("solveJobs/a")).last_seq == 2
+
+    async def test_waiting_ends_with_an_append(self, store: Store) -> None:
+        await store.create(record(), first())
+        await asyncio.wait_for(store.wait("solveJobs/a", 0), 1)
+        waiting = [asyncio.create_task(store.wait("solveJobs/a", 1)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in waiting)
+        await store.append("solveJobs/a", 0, bytes_of(2))
+        await asyncio.wait_for(asyncio.gather(*waiting), 1)
+
+    async def test_waiting_ends_with_the_job(self, store: Store) -> None:
+        await store.create(record(), first())
+        waiting = asyncio.create_task(store.wait("solveJobs/a", 1))
+        await asyncio.sleep(0.01)
+        await store.delete("solveJobs/a")
+        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(store.wait("solveJobs/a", 1), 1)
+        await store.create(record("solveJobs/b", state=states.SUCCEEDED), first())
+        await asyncio.wait_for(store.wait("solveJobs/b", 1), 1)
+
+    async def test_pages_are_newest_first_and_stable_under_new_jobs(self, store: Store) -> None:
+        for index in range(5):
+            await store.create(record(f"solveJobs/{index}", state=states.RUNNING if index % 2 else states.QUEUED), first())
+        page = await store.page(before=None, limit=2)
+        assert [one.name for one in page] == ["solveJobs/4", "solveJobs/3"]
+        await store.create(record("solveJobs/5"), first())
+        page = await store.page(before=page[-1].ordinal, limit=2)
+        assert [one.name for one in page] == ["solveJobs/2", "solveJobs/1"]
+        running = await store.page(before=None, limit=9, states={states.RUNNING})
+        assert [one.name for one in running] == ["solveJobs/3", "solveJobs/1"]
+
+    async def test_finished_jobs_come_in_the_order_of_their_ends(self, store: Store) -> None:
+        for name, state, time in (("a", states.FAILED, 9), ("b", states.SUCCEEDED, 3), ("c", states.RUNNING, 0)):
+            await store.create(record(name, state=state, end_time=time), first())
+        rows = await store.finished()
+        assert [row.name for row in rows] == ["b", "a"]
+        assert all(row.size_bytes > 0 for row in rows)
+
+    async def test_an_unknown_job_is_named(self, store: Store) -> None:
+        for call in (
+            store.get("solveJobs/x"),
+            store.read("solveJobs/x", 0),
+            store.delete("solveJobs/x"),
+            store.append("solveJobs/x", 0, bytes_of(1)),
+            store.update("solveJobs/x", JobChange(deaths=1)),
+        ):
+            with pytest.raises(UnknownJob, match="solveJobs/x"):
+                await call
+
+
+def first_of(made: JobRecord, blocks: list[Block]) -> Block:
+    (only,) = blocks
+    assert (only.first_seq, only.last_seq) == (1, made.last_seq)
+    return only

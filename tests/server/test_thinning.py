@@ -1,0 +1,117 @@
+"""Thinning, as properties of any sequence of losses under any policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nablad.server import thinning
+from nablad.server.thinning import Policy, Thinner
+from nablad.v1 import event_pb2, solver_pb2
+
+STEP = 10_000_000  # nanoseconds between events
+
+POLICIES = {
+    "every": lambda: thinning.every(7),
+    "interval": lambda: thinning.interval(5 * STEP),
+    "per_decade": lambda: thinning.per_decade(3),
+    "budget": lambda: thinning.budget(16),
+    "none": lambda: lambda _iteration, _time: False,
+}
+losses = st.lists(st.one_of(st.floats(-100, 100), st.sampled_from([math.nan, math.inf])), min_size=1, max_size=120)
+policies = st.sampled_from(sorted(POLICIES))
+
+
+def journal(values: Iterable[float], warnings: frozenset[int] = frozenset()) -> list[event_pb2.SolveEvent]:
+    events: list[event_pb2.SolveEvent] = []
+
+    def add(event: event_pb2.SolveEvent) -> None:
+        event.seq = len(events) + 1
+        event.time.FromNanoseconds(event.seq * STEP)
+        events.append(event)
+
+    for iteration, loss in enumerate(values):
+        add(event_pb2.SolveEvent(iterate=event_pb2.Iterate(iteration=iteration, loss=loss)))
+        if iteration in warnings:
+            add(event_pb2.SolveEvent(warning=event_pb2.Warning(iteration=iteration)))
+    add(event_pb2.SolveEvent(done=event_pb2.Done()))
+    add(event_pb2.SolveEvent(state_change=event_pb2.StateChange()))
+    return events
+
+
+def sent(thinner: Thinner, events: Iterable[event_pb2.SolveEvent]) -> list[int]:
+    return [kept.seq for event in events for kept in thinner.take(event)]
+
+
+@given(losses, st.frozensets(st.integers(0, 120), max_size=5), policies)
+def test_ends_best_and_nonfinite_are_kept_in_order_and_the_rest_is_counted(
+    values: list[float], warnings: frozenset[int], policy: str
+) -> None:
+    events = journal(values, warnings)
+    thinner = Thinner(POLICIES[policy]())
+    seqs = sent(thinner, events)
+    assert seqs == sorted(set(seqs))
+    by_iteration = {e.iterate.iteration: e.seq for e in events if e.WhichOneof("event") == "iterate"}
+    must = {by_iteration[0], by_iteration[len(values) - 1]}
+    must |= {e.seq for e in events if e.WhichOneof("event") != "iterate"}
+    must |= {by_iteration[i] for i in [i for i, v in enumerate(values) if not math.isfinite(v)][:10]}
+    finite = [v for v in values if not math.isnan(v)]
+    if finite and min(finite) < math.inf:
+        must.add(by_iteration[values.index(min(finite))])
+    assert must <= set(seqs)
+    assert thinner.skipped == len(events) - len(seqs)
+    assert thinner.settled_seq == len(events)
+
+
+@given(losses, policies, st.integers(0, 120))
+def test_a_watcher_may_come_back_after_what_is_settled_and_misses_nothing(
+    values: list[float], policy: str, cut: int
+) -> None:
+    events = journal(values)
+    cut = min(cut, len(events))
+    thinner = Thinner(POLICIES[policy]())
+    before = sent(thinner, events[:cut])
+    after = thinner.settled_seq
+    assert all(seq <= after or seq in before for seq in before)
+    assert max(before, default=0) <= max(after, 0)
+    again = sent(Thinner(POLICIES[policy](), settled_seq=after), events[after:])
+    best = min((v for v in values if not math.isnan(v)), default=math.nan)
+    together = {*before, *again}
+    assert not set(before) & set(again)
+    if best < math.inf:
+        assert values.index(best) + 1 in together
+    assert len(values) in together
+
+
+@pytest.mark.parametrize(("size", "length"), [(500, 1_000_000), (100, 5_000), (8, 20), (16, 3)])
+def test_a_budget_is_kept_and_evenly_spread(size: int, length: int) -> None:
+    kept = [i for i in range(length + 1) if thinning.budget(size)(i, 0)]
+    assert len(kept) <= max(size, 2 * math.log2(length + 2))
+    gaps = [b - a for a, b in zip(kept, kept[1:], strict=False)]
+    assert max(gaps, default=1) <= max(1, 2 * length // max(1, size // 8))
+    known = [i for i in range(length + 1) if thinning.budget(size, length)(i, 0)]
+    assert size / 2 <= len(known) <= size or length < size
+    assert len({b - a for a, b in zip(known, known[1:], strict=False)}) <= 1
+
+
+def kept_by(policy: Policy, length: int) -> list[int]:
+    return [i for i in range(length) if policy(i, i * STEP)]
+
+
+def test_policies_keep_what_they_say() -> None:
+    assert kept_by(thinning.every(4), 10) == [0, 4, 8]
+    assert kept_by(thinning.interval(3 * STEP), 10) == [0, 3, 6, 9]
+    assert kept_by(thinning.per_decade(3), 600) == [0, 1, 2, 5, 10, 20, 50, 100, 200, 500]
+    assert kept_by(thinning.per_decade(1), 2000) == [0, 1, 10, 100, 1000]
+    assert len(kept_by(thinning.per_decade(20), 10_001)) == pytest.approx(20 * 4, rel=0.2)
+
+
+@pytest.mark.parametrize("field", ["every", "per_decade", "budget"])
+def test_what_cannot_be_is_named(field: str) -> None:
+    ((path, sentence),) = thinning.violations(solver_pb2.Thinning(**{field: 0}))
+    assert path == f"thinning.{field}"
+    assert "at least 1" in sentence
