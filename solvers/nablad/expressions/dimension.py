@@ -41,9 +41,11 @@ def describe(shape: Shape) -> str:
 
 
 def broadcast(op: str, shapes: Iterable[Shape]) -> Shape:
-    """The shape that numpy's broadcasting gives; raises ShapeError naming `op` where the shapes do not fit."""
+    """The shape that numpy's broadcasting gives to one or more shapes. Raises ShapeError naming `op`."""
     shapes = tuple(shapes)
-    rank = max((len(s) for s in shapes), default=0)
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
+    rank = max(len(s) for s in shapes)
     result: list[Dimension] = [1] * rank
     for shape in shapes:
         for axis, d in enumerate(shape, start=rank - len(shape)):

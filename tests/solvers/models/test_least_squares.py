@@ -102,6 +102,40 @@ def test_memory_mapped_features_are_attached(tmp_path: Any) -> None:
     assert model.objective().value(theta) == LeastSquares(PHI, Y).objective().value(theta)
 
 
+@pytest.mark.parametrize(
+    "features", [np.asfortranarray(PHI), np.c_[PHI, PHI][:, :D], PHI[::-1][::-1], PHI.tolist()], ids=range(4)
+)
+def test_any_memory_order_gives_the_same_bits(features: Any) -> None:
+    theta = RNG.normal(size=D)
+    ours = LeastSquares(features, Y).objective().gradient(theta)
+    np.testing.assert_array_equal(ours, LeastSquares(PHI, Y).objective().gradient(theta))
+
+
+def test_answers_are_fresh_arrays() -> None:
+    objective = LeastSquares(PHI, Y).objective()
+    theta = RNG.normal(size=D)
+    for question in (objective.gradient, objective.hessian, objective.residual, objective.jacobian):
+        first = question(theta)
+        kept = first.copy()
+        question(theta + 1.0)
+        np.testing.assert_array_equal(first, kept)
+        first += 1.0
+        np.testing.assert_array_equal(question(theta), kept)
+
+
+def test_evaluations_are_counted() -> None:
+    objective = LeastSquares(PHI, Y).objective()
+    theta = np.zeros(D)
+    objective.value(theta)
+    objective.value_and_gradient(theta)
+    objective.hvp(theta, theta)
+    objective.hessian(theta)
+    objective.tsqr(theta)
+    counted = objective.counters
+    assert (counted.value, counted.gradient, counted.hvp, counted.hessian) == (2, 1, 1, 1)
+    assert (counted.residual, counted.jacobian) == (1, 1)
+
+
 def test_float32_stays_float32() -> None:
     model = LeastSquares(PHI.astype(np.float32), Y, intercept=True, ridge=0.1, reduction="mean")
     objective = model.objective()

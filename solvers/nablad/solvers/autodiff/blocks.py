@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -153,7 +153,6 @@ class Evaluator:
         self._threads = max(1, min(threads, len(self._stripes)))
         summed = [concrete(x.shape, rows) for x in program.body.graph.outputs[: program.sums]]
         self._sums = [[np.zeros(shape, program.body.dtype) for shape in summed] for _ in self._stripes]
-        self._pool: ThreadPoolExecutor | None = None
 
     def run(self, parameters: Mapping[str, Array], sink: Sink | None = None) -> tuple[Array | None, ...]:
         """The outputs, fresh arrays. With a sink, outputs with rows go to it block by block and come back as None."""
@@ -205,10 +204,8 @@ class Evaluator:
                 self._run_threads(shared, sink)
 
     def _run_threads(self, shared: Sequence[Array], sink: Sink) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads - 1, thread_name_prefix="nablad-rows")
-            while len(self._workers) < self._threads:
-                self._workers.append(Workspace(self.program.body, self._block, self._rows))
+        while len(self._workers) < self._threads:
+            self._workers.append(Workspace(self.program.body, self._block, self._rows))
         todo = iter(range(len(self._stripes)))
         turn = threading.Lock()
         failed = threading.Event()
@@ -226,11 +223,13 @@ class Evaluator:
                 failed.set()
                 raise
 
-        futures = [self._pool.submit(work, worker) for worker in self._workers[1:]]
+        pool = _pool(self._threads - 1)
+        futures = [pool.submit(work, worker) for worker in self._workers[1:]]
         try:
             work(self._workers[0])
         finally:
-            errors = [future.exception() for future in futures]
+            # One that has not begun by now, for the pool is busy elsewhere, has nothing left to do.
+            errors = [future.exception() for future in futures if not future.cancel()]
         for error in errors:
             if error is not None:
                 raise error
@@ -266,6 +265,12 @@ class Evaluator:
                 self._run_stripes(shared, lambda *_: None)
                 found = self._tail.first_nonfinite([*self._folded(), *shared])
             return found
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """The process's helpers beside the calling thread, shared by all evaluators."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="nablad-rows")
 
 
 def _copy(source_total: Array, part: Array, total: Array) -> None:

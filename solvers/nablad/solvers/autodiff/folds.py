@@ -104,6 +104,6 @@ class TsqrFold:
 
 def _triangle(rows: Array) -> Array:
     """R of rows = Q R, upper trapezoidal with min(rows, columns) rows. LAPACK's geqrf; Q is never formed."""
-    geqrf = scipy.linalg.get_lapack_funcs("geqrf", (rows,))
+    geqrf: Any = scipy.linalg.get_lapack_funcs("geqrf", (rows,))
     factors = geqrf(rows, lwork=LAPACK_BLOCK * rows.shape[1])[0]
     return np.triu(factors[: min(rows.shape)])

@@ -9,7 +9,8 @@ A Plan is immutable and shared between threads. A Workspace owns the buffers of 
 its arrays once, so that a run is a loop over calls and allocates no arrays. What depends on an input's memory is bound
 anew only when another array is given for that input, as each row block does.
 
-The fusion pass (affine + pointwise + reduction as one kernel) will enter here, between schedule and slots.
+The fusion pass (affine + pointwise + reduction as one kernel) will enter here, between schedule and slots; straight
+source code for scalar graphs is another way to run the same steps.
 """
 
 from __future__ import annotations

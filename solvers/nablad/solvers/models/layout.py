@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,19 @@ from nablad.solvers.objective import FloatArray
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Names and shapes, in order."""
+class Layout(Mapping[str, tuple[int, ...]]):
+    """Names and shapes, in order: a mapping from name to shape."""
 
     shapes: Mapping[str, tuple[int, ...]]
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        return self.shapes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
 
     @cached_property
     def ranges(self) -> dict[str, tuple[int, int]]:
