@@ -10,7 +10,7 @@ import numpy as np
 from nablad.client import Client, GradientDescent, Layer, Network, Newton, Stopping
 
 x = np.linspace(-3, 3, 120)
-model = Network(x[:, None], np.sin(x), [Layer(6, "tanh"), Layer(1)], ridge=1e-4, seed=1)
+model = Network(x[:, None], np.sin(x), [Layer(3, "tanh"), Layer(1)], ridge=1e-2, seed=1)
 
 with Client.embedded(workers=1) as client:
     rough = client.solve(model, GradientDescent(), stopping=Stopping(max_iterations=200)).result()
