@@ -64,20 +64,29 @@ class Program:
     separable: bool
 
     @cached_property
+    def accumulator_bytes(self) -> int:
+        """One stripe's sums."""
+        sizes = (row_size(x.shape)[1] for x in self.body.graph.outputs[: self.sums])
+        return sum(sizes) * self.body.dtype.itemsize
+
+    @cached_property
     def block_rows(self) -> int:
-        """Rows in a block: a power of two, by the cache budget."""
+        """Rows in a block: a power of two, by the cache budget, and by shapes only.
+
+        Sums that outgrow the cache are read and written once a block; a block may then be as large as twice that
+        traffic, so that it stays small beside the work.
+        """
         per_row = max(1, self.body.bytes_per_row)
+        budget = max(CACHE_BUDGET, 2 * self.accumulator_bytes)
         low, high = BLOCK_ROWS
-        wanted = min(max(_power_of_two(CACHE_BUDGET // per_row), low), high)
+        wanted = min(max(_power_of_two(budget // per_row), low), high)
         return max(1, min(wanted, _power_of_two(BLOCK_LIMIT // per_row)))
 
     def bytes(self, rows: int) -> int:
         """Estimated workspace of one thread over N rows, accumulators included."""
         block = min(rows, self.block_rows) if self.separable else rows
-        accumulators = sum(size for _, size in (row_size(x.shape) for x in self.tail.graph.inputs))
-        stripes = len(stripes_of(rows, block))
-        fixed = self.head.bytes(rows) + self.tail.bytes(rows) + stripes * accumulators * self.body.dtype.itemsize
-        return fixed + self.body.bytes(block)
+        stripes = len(stripes_of(rows, block)) if rows else 0
+        return self.head.bytes(rows) + self.tail.bytes(rows) + stripes * self.accumulator_bytes + self.body.bytes(block)
 
 
 def compile_program(graph: Graph, dtype: np.dtype[Any]) -> Program:

@@ -158,9 +158,10 @@ class GraphObjective:
 
         with single_threaded_blas(), np.errstate(all="ignore"):
             outputs = evaluator.run(self._parameters(theta), sink)
-            penalty = [x for x in outputs if x is not None]
-            if penalty:
-                fold.add(evaluator.stripes, penalty[0], penalty[1])
+            half = len(outputs) // 2
+            for transposed, residual in zip(outputs[:half], outputs[half:], strict=True):
+                if transposed is not None and residual is not None:
+                    fold.add(evaluator.stripes, transposed, residual)
             return fold.result()
 
     def _batched_hessian(self, theta: FloatArray) -> Array:
