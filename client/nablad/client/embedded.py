@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -45,13 +46,17 @@ class EmbeddedServer:
         _end(self.process)
 
 
-def start(workers: int | None = None) -> EmbeddedServer:
-    """Starts a server and waits until it is healthy. NabladError, with what the server said, if that never happens."""
+def start(workers: int | None = None, arguments: Sequence[str] = ()) -> EmbeddedServer:
+    """Starts a server and waits until it is healthy. `arguments` are more of its command line.
+
+    NabladError, with what the server said, if it does not become healthy.
+    """
     if any(importlib.util.find_spec(name) is None for name in NEEDS):
         raise NabladError("the server is not installed: pip install 'nablad[server]'")
     command = [sys.executable, "-m", "nablad.server", "--embedded"]
     if workers is not None:
         command += ["--workers", str(workers)]
+    command += arguments
     deadline = time.monotonic() + START_SECONDS
     token = secrets.token_urlsafe(32)
     with tempfile.TemporaryFile() as log:

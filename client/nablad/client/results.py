@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,4 +134,4 @@ class Result:
         )
         best = "" if self.best_iteration == self.iterations else f", the best at {self.best_iteration}"
         head = f"Result: {self.status} after {self.iterations} iterations{best}"
-        return "\n  ".join([head, *rows, *([self.message] if self.message else [])])
+        return "\n  ".join([head, *rows, *textwrap.wrap(self.message, 96)])
