@@ -37,6 +37,8 @@ class Loss:
     """(output (N, C), targets) -> (N,), with the loss their sum."""
     last_activation: str | None = None
     """What the last layer's activation must be."""
+    prediction: Callable[[Symbol], Symbol] | None = None
+    """output (N, C) -> what is predicted (N, C), where that is not the output itself."""
 
 
 def _as_columns(targets: Symbol) -> Symbol:
@@ -56,6 +58,10 @@ def _cross_entropy(output: Symbol, targets: Symbol) -> Symbol:
     classes = np.arange(count, dtype=np.float64)
     chosen = s.where(s.equal(s.reshape(targets, (ROWS, 1)), classes), output, 0.0)
     return total - s.sum(chosen, [1])
+
+
+def _softmax(output: Symbol) -> Symbol:
+    return s.exp(output - s.reshape(s.logsumexp(output), (ROWS, 1)))
 
 
 def _check_values(targets: FloatArray, outputs: int) -> None:
@@ -90,6 +96,12 @@ LOSSES: dict[str, Loss] = {
     row.name: row
     for row in (
         Loss("squared_error", _check_values, residual=_difference),
-        Loss("softmax_cross_entropy", _check_classes, per_row=_cross_entropy, last_activation="identity"),
+        Loss(
+            "softmax_cross_entropy",
+            _check_classes,
+            per_row=_cross_entropy,
+            last_activation="identity",
+            prediction=_softmax,
+        ),
     )
 }

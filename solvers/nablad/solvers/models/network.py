@@ -135,7 +135,8 @@ class Network(Model):
             objective = scale * objective
         if self.ridge:
             objective = objective + self.ridge * s.sum(s.square(self._penalized(theta)))
-        return Problem(*problem_inputs, objective.node, output.node)
+        predicted = output if loss.prediction is None else loss.prediction(output)
+        return Problem(*problem_inputs, objective.node, predicted.node)
 
     def _penalized(self, theta: Symbol) -> Symbol:
         """The weights, without the biases, as one vector."""
