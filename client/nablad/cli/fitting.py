@@ -1,0 +1,166 @@
+"""From a table to a model and back: test split, standardized features, parameters in the table's own units, scores.
+
+Standardized features are (x - mean) / scale, with the mean and standard deviation of the training rows. A linear model
+theta, b of these is, in the table's units, theta / scale and b - sum(theta * mean / scale).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nablad.cli.csv_data import Table
+from nablad.cli.errors import CommandError, nearest
+
+if TYPE_CHECKING:
+    from nablad.client import LeastSquares, Network
+
+FloatArray = NDArray[np.float64]
+Target = NDArray[np.float64] | NDArray[np.int64]
+SQUARED_ERROR, SOFTMAX = "squared_error", "softmax_cross_entropy"
+LOSSES = (SQUARED_ERROR, SOFTMAX)
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """Means and scales, shape (D). A constant column has scale 1, so that it turns into zeros."""
+
+    means: FloatArray
+    scales: FloatArray
+
+    def apply(self, features: FloatArray) -> FloatArray:
+        """(x - mean) / scale, shape (N, D)."""
+        return (features - self.means) / self.scales
+
+
+def standardization(features: FloatArray) -> Standardization:
+    """The means and standard deviations of the columns."""
+    scales = features.std(axis=0)
+    # The deviation of a constant column is rounding: some eps times its size, and no scale to divide by.
+    constant = scales <= 10 * np.finfo(np.float64).eps * np.abs(features).max(axis=0)
+    return Standardization(features.mean(axis=0), np.where(constant, 1.0, scales))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features as the model sees them, and targets."""
+
+    features: FloatArray
+    target: Target
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted: training rows, held-out rows if asked for, and how features were standardized if they were."""
+
+    table: Table
+    train: Rows
+    test: Rows | None
+    scaling: Standardization | None
+
+
+def prepare(table: Table, *, standardize: bool, test_split: float | None, seed: int) -> Problem:
+    """Split the rows at random by the seed, and standardize with what the training rows say."""
+    train, test = np.arange(table.rows), np.arange(0)
+    if test_split is not None:
+        held_out = round(test_split * table.rows)
+        if not 0 < held_out < table.rows:
+            raise CommandError(
+                f"--test-split {test_split:g} of {table.rows} rows leaves {table.rows - held_out} to fit"
+                f" and {held_out} to test"
+            )
+        order = np.random.default_rng(seed).permutation(table.rows)
+        train, test = np.sort(order[held_out:]), np.sort(order[:held_out])
+    scaling = standardization(table.features[train]) if standardize else None
+
+    def rows(indices: NDArray[np.int64]) -> Rows:
+        whole = len(indices) == table.rows
+        features = table.features if whole else table.features[indices]
+        target = table.target if whole else table.target[indices]
+        return Rows(scaling.apply(features) if scaling else features, target)
+
+    return Problem(table, rows(train), rows(test) if test_split is not None else None, scaling)
+
+
+def parse_layers(text: str) -> list[tuple[int, str]]:
+    """`16:tanh,1` as widths with activations; the activation is identity unless given."""
+    layers = []
+    for part in text.split(","):
+        width, _, activation = part.strip().partition(":")
+        if not width.isdecimal() or int(width) < 1:
+            raise CommandError(f"--layers {text}: {part.strip()!r} is not WIDTH or WIDTH:ACTIVATION, such as 16:tanh")
+        layers.append((int(width), activation.strip() or "identity"))
+    return layers
+
+
+def build_model(
+    problem: Problem, layers: str | None, loss: str, *, intercept: bool, ridge: float | None, seed: int
+) -> LeastSquares | Network:
+    """Least squares without layers; a network with them, or for classes."""
+    from nablad.client import Layer, LeastSquares, Network
+
+    if loss not in LOSSES:
+        raise CommandError(f"--loss {loss}{nearest(loss, LOSSES) or ' is not one of ' + ', '.join(LOSSES)}")
+    classes = problem.table.classes
+    if layers is None and loss == SQUARED_ERROR:
+        return LeastSquares(problem.train.features, problem.train.target, intercept=intercept, ridge=ridge)
+    if not intercept:
+        raise CommandError("--no-intercept is for linear models; each layer of a network has its own")
+    widths = parse_layers(layers) if layers is not None else [(len(classes), "identity")]
+    outputs = len(classes) if loss == SOFTMAX else 1
+    if widths[-1][0] != outputs:
+        what = f"{outputs} classes" if loss == SOFTMAX else "one number"
+        raise CommandError(
+            f"--layers {layers}: the last width is {widths[-1][0]}, and the target is {what}: use {outputs}"
+        )
+    return Network(
+        problem.train.features,
+        problem.train.target,
+        [Layer(width, activation) for width, activation in widths],
+        loss=loss,
+        ridge=ridge,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class LinearParameters:
+    """A linear model in the table's units; `intercept` is None if none was fitted."""
+
+    coefficients: FloatArray
+    intercept: float | None
+
+
+def in_table_units(theta: FloatArray, intercept: float | None, scaling: Standardization | None) -> LinearParameters:
+    """Undo the standardization of a linear model's parameters."""
+    if scaling is None:
+        return LinearParameters(theta, intercept)
+    coefficients = theta / scaling.scales
+    if intercept is None:
+        return LinearParameters(coefficients, None)
+    return LinearParameters(coefficients, intercept - float(coefficients @ scaling.means))
+
+
+@dataclass(frozen=True)
+class RegressionScore:
+    """The residual sum of squares, and R^2 = 1 - RSS / (sum of squares about the mean); None for constant targets."""
+
+    rss: float
+    r_squared: float | None
+
+
+def score_regression(target: Target, predicted: FloatArray) -> RegressionScore:
+    """The fit of predictions, both of shape (N)."""
+    residual = target - predicted
+    rss = float(residual @ residual)
+    centred = target - target.mean()
+    total = float(centred @ centred)
+    return RegressionScore(rss, 1.0 - rss / total if total > 0.0 else None)
+
+
+def score_classes(target: Target, probabilities: FloatArray) -> float:
+    """The share of rows, shape (N), whose most probable class, of probabilities (N, K), is the target."""
+    return float(np.mean(probabilities.argmax(axis=1) == target))

@@ -1,0 +1,219 @@
+"""`nablad jobs`: list, show, watch and cancel the jobs of a running server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from nablad.cli.chart import LOOKS
+from nablad.cli.connect import connect
+from nablad.cli.errors import CommandError, Exit, nearest
+from nablad.cli.live import follow
+from nablad.cli.tables import Column, count, is_live, line, number, seconds, show
+from nablad.cli.trace import Trace, loss_chart
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nablad.client import Iterate, Job, Result, Thinning
+
+STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+_PREFIX = "solveJobs/"
+
+
+def full_name(name: str) -> str:
+    """A job's resource name, given with or without its prefix."""
+    return name if name.startswith(_PREFIX) else _PREFIX + name
+
+
+def list_jobs(console: Console, server: str, states: Sequence[str], limit: int) -> Exit:
+    """The newest jobs, one a row."""
+    for state in states:
+        if state not in STATES:
+            raise CommandError(f"--state {state}{nearest(state, STATES) or ' is not one of ' + ', '.join(STATES)}")
+    rows: list[list[str]] = []
+    with connect(server, workers=1) as client:
+        for job in client.jobs(states=[state.upper() for state in states]):
+            if len(rows) == limit:
+                break
+            rows.append(_row(job))
+    if not rows:
+        line(console, "No jobs.")
+        return Exit.CONVERGED
+    columns = [
+        Column("job"),
+        Column("state"),
+        Column("iteration", True),
+        Column("loss", True),
+        Column("age", True),
+        Column("title"),
+    ]
+    show(console, columns, rows)
+    return Exit.CONVERGED
+
+
+def _row(job: Job) -> list[str]:
+    last = job.last_iterate
+    state = _state(job)
+    return [
+        job.name.removeprefix(_PREFIX),
+        state,
+        count(last.iteration if last else None),
+        number(last.loss if last else None),
+        _age(job.create_time),
+        job.title,
+    ]
+
+
+def _state(job: Job) -> str:
+    state = job.state.lower()
+    return f"{state}, {count(job.queue_position)} before it" if job.queue_position else state
+
+
+def _age(moment: datetime | None) -> str:
+    return "-" if moment is None else seconds((datetime.now(UTC) - moment).total_seconds())
+
+
+def show_job(console: Console, server: str, name: str) -> Exit:
+    """Everything about one job."""
+    with connect(server, workers=1) as client:
+        job = client.job(full_name(name))
+        job.refresh()
+        rows = [
+            ("job", job.name),
+            ("title", job.title or "-"),
+            ("state", _state(job)),
+            ("created", _time(job.create_time)),
+        ]
+        rows += [("started", _time(job.start_time)), ("ended", _time(job.end_time))]
+        rows += _iterate_rows("last iterate", job.last_iterate) + _iterate_rows("best iterate", job.best_iterate)
+        _facts(console, rows)
+        if job.state in ("SUCCEEDED", "FAILED", "CANCELLED"):
+            _show_result(console, job.result())
+    return Exit.CONVERGED
+
+
+def _time(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.astimezone().isoformat(" ", "seconds")
+
+
+def _iterate_rows(name: str, iterate: Iterate | None) -> list[tuple[str, str]]:
+    if iterate is None:
+        return []
+    text = f"iteration {count(iterate.iteration)}  loss {number(iterate.loss, 15)}"
+    return [(name, f"{text}  gradient norm {number(iterate.gradient_norm, 3)}  {seconds(iterate.seconds)}")]
+
+
+def _facts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        line(console, f"{name:<{width}}  {text}")
+
+
+def _show_result(console: Console, result: Result) -> None:
+    evidence, times = result.evidence, result.times
+    rows = [
+        ("status", result.status),
+        ("message", result.message),
+        ("loss", number(result.loss, 15)),
+        ("iterations", f"{count(result.iterations)}, the best at {count(result.best_iteration)}"),
+        (
+            "gradient norm",
+            f"{number(evidence.gradient_norm, 3)}, relative {number(evidence.relative_gradient_norm, 3)}",
+        ),
+        ("point", str(evidence.verdict).lower()),
+        ("curvature", f"{number(evidence.smallest_curvature)} to {number(evidence.largest_curvature)}"),
+        ("condition", number(evidence.condition, 3)),
+        ("rank", count(evidence.rank)),
+        ("time", f"{seconds(times.total)}, of which evaluation {seconds(times.evaluation)}"),
+        ("settings", "  ".join(f"{name}={value}" for name, value in sorted(result.settings_used.items()))),
+    ]
+    line(console)
+    _facts(console, rows)
+    line(console)
+    show(
+        console,
+        [Column("parameter"), Column("shape"), Column("values", True)],
+        [
+            (name, " x ".join(map(str, array.shape)) or "()", _values(array.reshape(-1).tolist()))
+            for name, array in result.parameters.items()
+        ],
+    )
+
+
+def _values(values: Sequence[float]) -> str:
+    text = "  ".join(number(value) for value in values[:4])
+    return text + (f"  ... ({count(len(values))})" if len(values) > 4 else "")
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What a watcher wants to see; at most one of the thinning rules."""
+
+    after_seq: int
+    every: int | None
+    interval: float | None
+    per_decade: int | None
+    budget: int | None
+
+
+def watch_job(console: Console, server: str, name: str, options: WatchOptions) -> Exit:
+    """Follow a job to its end: a curve on a terminal, a line an iterate in a pipe. Ctrl-C only stops watching."""
+    thinning = _thinning(options, default_per_decade=40 if is_live(console) else None)
+    with connect(server, workers=1) as client:
+        job = client.job(full_name(name))
+        run = job.watch(after_seq=options.after_seq, thinning=thinning)
+        if not is_live(console):
+            for iterate in run:
+                line(console, _iterate_line(iterate))
+            result = run.result()
+        else:
+            job.refresh()
+            method = "Newton" if "newton" in job.title.lower() else "gradient descent"
+            trace = Trace(job.name.removeprefix(_PREFIX)[:8], LOOKS[method])
+            if not follow(console, [(trace, run)], loss_chart(job.title or job.name), cancel=False):
+                line(console, f"Stopped watching; the job goes on: nablad jobs watch {name}")
+                return Exit.INTERRUPTED
+            result = trace.result or run.result()
+        line(console, f"{result.status}  {result.message}")
+    return Exit.CONVERGED if result.success else Exit.NOT_CONVERGED
+
+
+def _iterate_line(iterate: Iterate) -> str:
+    return (
+        f"seq {iterate.seq}  iteration {iterate.iteration}  loss {number(iterate.loss, 15)}"
+        f"  gradient norm {number(iterate.gradient_norm, 6)}  step {number(iterate.step_size, 6)}"
+        f"  {iterate.seconds:.6f} s"
+    )
+
+
+def _thinning(options: WatchOptions, default_per_decade: int | None) -> Thinning | None:
+    from nablad.client import Thinning
+
+    given = [
+        rule
+        for rule in (
+            options.every is not None and Thinning.every(options.every, omit_theta=True),
+            options.interval is not None and Thinning.interval(options.interval, omit_theta=True),
+            options.per_decade is not None and Thinning.per_decade(options.per_decade, omit_theta=True),
+            options.budget is not None and Thinning.budget(options.budget, omit_theta=True),
+        )
+        if rule
+    ]
+    if len(given) > 1:
+        raise CommandError("give one of --every, --interval, --per-decade and --budget")
+    if given:
+        return given[0]
+    return Thinning.per_decade(default_per_decade, omit_theta=True) if default_per_decade else None
+
+
+def cancel_jobs(console: Console, server: str, names: Sequence[str]) -> Exit:
+    """Ask jobs to end at their best points."""
+    with connect(server, workers=1) as client:
+        for name in names:
+            job = client.job(full_name(name))
+            job.cancel()
+            line(console, f"{job.name}: asked to end at its best point; nablad jobs show {name} tells it")
+    return Exit.CONVERGED

@@ -1,0 +1,69 @@
+"""`nablad demo` on terminals of several sizes, in a pipe, and interrupted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli.conftest import Piped, Terminal
+
+QUICK = ("--seconds", "2", "--iterations", "400")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def test_in_a_pipe_it_is_plain_lines_and_a_table(nablad: Piped, tmp_path: Path) -> None:
+    picture = tmp_path / "race.png"
+    done = nablad("demo", *QUICK, "--plot", str(picture))
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    table = done.stdout[done.stdout.index("method  ") :]
+    for row in (
+        r"gradient descent +400 .*LIMIT_ITERATIONS",
+        r"Newton +[12] +836424\.05\d* .*minimum, CONVERGED_\w+",
+        r"gradient descent +400 +\S+ +\S+ +\S+ \w+ +\w+",
+        r"Newton +\d\d +18\.6015\d* .*flat, CONVERGED_\w+",
+    ):
+        assert re.search(row, table), f"{row} is not in:\n{table}"
+    assert "Next: nablad solve" in table
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(40, 20), (80, 24), (200, 50)])
+def test_on_a_terminal_it_is_a_live_picture_that_fits(
+    terminal: Callable[..., Terminal], columns: int, lines: int
+) -> None:
+    running = terminal("demo", "--seconds", "1", "--iterations", "200", columns=columns, lines=lines)
+    assert running.wait() == 0, running.output
+    assert "\x1b[" in running.output
+    text = ANSI.sub("", running.output)
+    assert all(
+        len(line.strip("\r")) <= columns
+        for line in re.split("[\r\n]+", text)
+        if "▁" in line or "⠒" in line or "┤" in line
+    )
+    assert ("iteration (log scale)" in text) == (columns >= 60)
+    assert "Next:" in text
+    assert "?25h" in running.output  # the cursor is shown again
+
+
+@pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
+def test_terminals_without_colour(terminal: Callable[..., Terminal], extra: dict[str, str]) -> None:
+    running = terminal("demo", "--seconds", "1", "--iterations", "100", **extra)
+    assert running.wait() == 0, running.output
+    assert not re.search(r"\x1b\[[0-9;]*(3[0-9]|38;|9[0-7])[0-9;]*m", running.output)
+    if "TERM" in extra:
+        assert "\x1b" not in running.output
+
+
+def test_ctrl_c_cancels_and_shows_the_best_points(terminal: Callable[..., Terminal]) -> None:
+    running = terminal("demo", "--seconds", "60", "--iterations", "10000000")
+    running.wait_for("gradient descent")
+    running.wait_for("running")
+    running.interrupt()
+    assert running.wait(30) == 130
+    text = ANSI.sub("", running.output)
+    assert "USER_CANCELLED" in text
+    assert "Traceback" not in text
+    assert "Next:" not in text

@@ -1,0 +1,106 @@
+"""`nablad jobs` against a server of `nablad serve`."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from cli.conftest import COMMAND, Piped, Terminal, environment
+from cli.test_command import closed_port
+
+from nablad.client import Client, GradientDescent, LeastSquares, Newton, Stopping
+
+X = np.vander(np.linspace(-1.0, 1.0, 40), 8)
+Y = np.sin(3 * X[:, -2])
+FOREVER = Stopping(max_iterations=10_000_000, relative_gradient_tolerance=0.0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a running `nablad serve`."""
+    address = f"127.0.0.1:{closed_port()}"
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--listen", address, "--workers", "1"], stderr=subprocess.DEVNULL, env=environment()
+    )
+    try:
+        deadline = time.monotonic() + 30.0
+        while True:
+            try:
+                with Client.connect(address) as client:
+                    list(client.jobs())
+                break
+            except Exception:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def ended(server: str) -> str:
+    """The name of a job that has converged."""
+    with Client.connect(server) as client:
+        job = client.submit(LeastSquares(X, Y), Newton(), title="a quick one")
+        job.result()
+        return job.name
+
+
+def test_list_and_show(nablad: Piped, server: str, ended: str) -> None:
+    shown = nablad("jobs", "list", NABLAD_SERVER=server).stdout
+    row = next(line for line in shown.splitlines() if ended.removeprefix("solveJobs/") in line)
+    assert "succeeded" in row
+    assert "a quick one" in row
+    for name in (ended, ended.removeprefix("solveJobs/")):
+        done = nablad("jobs", "show", name, "--server", server)
+        assert done.returncode == 0, done.stderr
+        loss = re.search(r"^loss +(\S+)", done.stdout, re.MULTILINE)
+        assert loss
+        expected = np.sum((Y - X @ np.linalg.lstsq(X, Y, rcond=None)[0]) ** 2)
+        assert float(loss[1]) == pytest.approx(expected, rel=1e-9)
+        assert re.search(r"^status +CONVERGED_", done.stdout, re.MULTILINE)
+        assert re.search(r"^parameter +shape", done.stdout, re.MULTILINE)
+    assert nablad("jobs", "list", "--state", "failed", "--server", server).stdout == "No jobs.\n"
+
+
+def test_watch_in_a_pipe_is_one_line_an_iterate(nablad: Piped, server: str, ended: str) -> None:
+    done = nablad("jobs", "watch", ended, "--server", server)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("CONVERGED_")
+    seqs = [int(line.split()[1]) for line in lines[:-1]]
+    later = nablad("jobs", "watch", ended, "--after-seq", str(seqs[0]), "--server", server).stdout.splitlines()
+    assert later == lines[1:]
+
+
+def test_a_job_that_is_not_there(nablad: Piped, server: str) -> None:
+    done = nablad("jobs", "show", "nothing", "--server", server)
+    assert done.returncode == 1
+    assert "nothing" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_watching_stops_by_ctrl_c_and_the_job_goes_on_until_it_is_cancelled(
+    nablad: Piped, terminal: Callable[..., Terminal], server: str
+) -> None:
+    with Client.connect(server) as client:
+        job = client.submit(LeastSquares(X, Y), GradientDescent(step=1e-6), stopping=FOREVER, title="endless")
+        waiting = client.submit(LeastSquares(X, Y), Newton(), title="behind it")
+        watching = terminal("jobs", "watch", job.name, "--server", server)
+        watching.wait_for("running")
+        watching.wait_for("iteration (log scale)")
+        watching.interrupt()
+        assert watching.wait() == 130
+        assert job.refresh().state == "RUNNING"
+        assert "queued" in nablad("jobs", "list", "--server", server).stdout
+        done = nablad("jobs", "cancel", job.name, "--server", server)
+        assert done.returncode == 0
+        assert job.result().status == "USER_CANCELLED"
+        assert waiting.result().success

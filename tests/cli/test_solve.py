@@ -1,0 +1,170 @@
+"""`nablad solve` end to end, with a server of its own, against numpy's linear algebra."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli.conftest import COMMAND, Piped, Terminal, environment
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """A CSV of 120 rows whose columns differ in scale by a million, and its numbers: two features and the target."""
+    random = np.random.default_rng(7)
+    X = random.normal(size=(120, 2)) * [1e3, 1e-3] + [5e3, 0.2]
+    y = 3.0 + X @ [0.002, 400.0] + random.normal(size=120)
+    path = tmp_path_factory.mktemp("data") / "two.csv"
+    rows = np.column_stack([X, y]).tolist()
+    path.write_text("size,share,price\n" + "".join(",".join(map(repr, row)) + "\n" for row in rows))
+    return path, np.array(rows)
+
+
+def value(text: str, name: str) -> float:
+    """The number that the output gives a name."""
+    found = re.search(rf"^\s*{re.escape(name)}\s+(\S+)", text, re.MULTILINE)
+    assert found, f"{name} is not in:\n{text}"
+    return float(found[1].replace(",", ""))
+
+
+def least_squares(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    design = np.column_stack([np.ones(len(rows)), rows[:, :-1]])
+    theta = np.linalg.lstsq(design, rows[:, -1], rcond=None)[0]
+    return theta, float(np.sum((rows[:, -1] - design @ theta) ** 2))
+
+
+@pytest.mark.parametrize("options", [(), ("--standardize",)], ids=["raw", "standardized"])
+def test_a_linear_model_is_that_of_lstsq(
+    nablad: Piped, regression: tuple[Path, np.ndarray], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path, rows = regression
+    theta, rss = least_squares(rows)
+    saved = tmp_path / "theta.npz"
+    done = nablad("solve", str(path), "--target", "price", "--save", str(saved), *options)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert value(done.stdout, "residual sum of squares") == pytest.approx(rss, rel=1e-12)
+    total = np.sum((rows[:, -1] - rows[:, -1].mean()) ** 2)
+    assert value(done.stdout, "R^2") == pytest.approx(1 - rss / total, rel=1e-7)
+    assert value(done.stdout, "iterations") <= 2
+    for name, expected in zip(("intercept", "size", "share"), theta, strict=True):
+        assert value(done.stdout, name) == pytest.approx(expected, rel=1e-9)
+    with np.load(saved) as arrays:
+        np.testing.assert_allclose(np.r_[arrays["intercept"], arrays["coefficients"]], theta, rtol=1e-9)
+        assert arrays["feature_names"].tolist() == ["size", "share"]
+        metadata = json.loads(str(arrays["metadata"]))
+        assert ("feature_means" in arrays) == bool(options)
+    assert metadata["target"] == "price"
+    assert metadata["status"].startswith("CONVERGED")
+    assert metadata["scores"]["residual sum of squares"] == pytest.approx(rss, rel=1e-12)
+
+
+def test_a_test_split_is_seeded_and_held_out(nablad: Piped, regression: tuple[Path, np.ndarray]) -> None:
+    path, rows = regression
+    order = np.random.default_rng(3).permutation(120)
+    train, test = rows[np.sort(order[24:])], rows[np.sort(order[:24])]
+    theta, rss = least_squares(train)
+    arguments = ("solve", str(path), "-t", "price", "--test-split", "0.2", "--seed", "3")
+    first = nablad(*arguments).stdout
+    assert value(first, "residual sum of squares") == pytest.approx(rss, rel=1e-11)
+    residual = test[:, -1] - np.column_stack([np.ones(24), test[:, :-1]]) @ theta
+    assert value(first, "residual sum of squares (test)") == pytest.approx(residual @ residual, rel=1e-9)
+
+
+def test_the_certified_longley_through_a_pipe_from_standard_input(nablad: Piped) -> None:
+    from nablad.cli.bundled import BUNDLED
+
+    text = BUNDLED["longley"].path.read_text()
+    done = nablad("solve", "-", "--target", "TOTEMP", stdin=text)
+    assert done.returncode == 0, done.stderr
+    assert value(done.stdout, "residual sum of squares") == pytest.approx(836424.055505915, rel=1e-8)
+    assert value(done.stdout, "intercept") == pytest.approx(-3482258.63459582, rel=1e-8)
+    assert value(done.stdout, "R^2") == pytest.approx(0.995479004577296, rel=1e-7)
+
+
+def test_no_intercept_and_chosen_features(nablad: Piped, regression: tuple[Path, np.ndarray]) -> None:
+    path, rows = regression
+    done = nablad("solve", str(path), "--target", "price", "--features", "share", "--no-intercept")
+    x, y = rows[:, 1], rows[:, 2]
+    assert value(done.stdout, "share") == pytest.approx(x @ y / (x @ x), rel=1e-10)
+    assert "intercept" not in done.stdout
+
+
+def test_classes_by_a_network(nablad: Piped, tmp_path: Path) -> None:
+    saved, picture = tmp_path / "net.npz", tmp_path / "loss.svg"
+    done = nablad(
+        *("solve", "breast_cancer", "--standardize", "--ridge", "1", "--layers", "3:tanh,2", "--test-split", "0.25"),
+        *("--features", "mean_radius,mean_texture,mean_concavity", "--save", str(saved), "--plot", str(picture)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert value(done.stdout, "accuracy") > 0.9
+    assert value(done.stdout, "accuracy (test)") > 0.85
+    assert picture.read_text().lstrip().startswith("<?xml")
+    with np.load(saved) as arrays:
+        assert arrays["classes"].tolist() == ["benign", "malignant"]
+        assert {name: arrays[name].shape for name in ("A_0", "b_0", "A_1", "b_1")} == {
+            "A_0": (3, 3),
+            "b_0": (3,),
+            "A_1": (2, 3),
+            "b_1": (2,),
+        }
+        assert arrays["theta"].shape == (20,)
+
+
+def test_a_limit_is_exit_code_3_and_the_best_point_is_saved(nablad: Piped, tmp_path: Path) -> None:
+    saved = tmp_path / "theta.npz"
+    arguments = ("--standardize", "--method", "gradient-descent", "--max-iterations", "5", "--save", str(saved))
+    done = nablad("solve", "longley", *arguments)
+    assert done.returncode == 3, done.stderr
+    assert "LIMIT_ITERATIONS" in done.stdout
+    with np.load(saved) as arrays:
+        assert np.isfinite(arrays["theta"]).all()
+
+
+def test_quiet_prints_nothing(nablad: Piped, tmp_path: Path) -> None:
+    saved = tmp_path / "theta.npz"
+    done = nablad("solve", "norris", "--quiet", "--save", str(saved))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with np.load(saved) as arrays:
+        assert float(arrays["intercept"]) == pytest.approx(-0.262323073774029, rel=1e-9)
+
+
+def test_a_wrong_setting_is_named(nablad: Piped) -> None:
+    done = nablad("solve", "norris", "--method", "gradient-descent", "--step-size", "-1")
+    assert done.returncode == 1
+    assert "--step-size" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_shows_the_best_point(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    picture = tmp_path / "loss.png"
+    running = terminal(
+        *("solve", "longley", "--standardize", "--method", "gradient-descent", "--step-size", "1e-9"),
+        *("--max-iterations", "10000000", "--plot", str(picture)),
+    )
+    running.wait_for("running")
+    running.interrupt()
+    assert running.wait() == 130
+    assert "USER_CANCELLED" in running.output
+    assert "residual sum of squares" in running.output
+    assert "Traceback" not in running.output
+    assert picture.exists()
+
+
+def test_a_reader_that_goes_away_is_not_an_error(regression: tuple[Path, np.ndarray]) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "solve", str(regression[0]), "--target", "price"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 141
