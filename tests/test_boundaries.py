@@ -31,8 +31,8 @@ ROOMS = (
     Room("nablad.expressions", (), ("numpy",)),
     Room(
         "nablad.solvers.autodiff",
-        ("nablad.expressions", "nablad.solvers.objective"),
-        ("numpy", "scipy", "threadpoolctl"),
+        ("nablad.expressions", "nablad.solvers.objective", "nablad.solvers.blas"),
+        ("numpy", "scipy"),
     ),
     Room(
         "nablad.solvers.models",
@@ -41,6 +41,7 @@ ROOMS = (
     ),
     Room("nablad.solvers.linalg", (), ("numpy", "scipy")),
     Room("nablad.solvers.objective", (), ("numpy",)),
+    Room("nablad.solvers.blas", (), ("threadpoolctl",)),
     Room(
         "nablad.solvers.methods",
         ("nablad.solvers.linalg", "nablad.solvers.objective", "nablad.solvers.status", "nablad.solvers.control"),

@@ -22,11 +22,11 @@ import numpy as np
 
 from nablad.expressions import Graph, Node, input_node
 from nablad.expressions.dimension import concrete, row_size, rows_axis
-from nablad.solvers.autodiff.blas import single_threaded_blas
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.plan import Plan, Workspace, compile_plan
 from nablad.solvers.autodiff.rows import RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
+from nablad.solvers.blas import one_blas_thread
 
 STRIPES = 8
 """Accumulators: more would balance more threads better and cost more memory for long gradients."""
@@ -205,7 +205,7 @@ class Evaluator:
             for stripe in range(len(self._stripes)):
                 self._run_stripe(self._workers[0], stripe, shared, sink)
             return
-        with single_threaded_blas():
+        with one_blas_thread():
             if self._threads == 1:
                 for stripe in range(len(self._stripes)):
                     self._run_stripe(self._workers[0], stripe, shared, sink)

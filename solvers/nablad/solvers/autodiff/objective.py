@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
-from nablad.solvers.autodiff.blas import single_threaded_blas
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.folds import Fold, GramFold, TsqrFold
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
 from nablad.solvers.autodiff.structure import Linearity
+from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr, UnsupportedObjective
 
 Folded = TypeVar("Folded")
@@ -156,7 +156,7 @@ class GraphObjective:
             transposed, residual = blocks
             fold.add(stripe, transposed.reshape(self.size, -1), residual.reshape(-1))
 
-        with single_threaded_blas(), np.errstate(all="ignore"):
+        with one_blas_thread(), np.errstate(all="ignore"):
             outputs = evaluator.run(self._parameters(theta), sink)
             half = len(outputs) // 2
             for transposed, residual in zip(outputs[:half], outputs[half:], strict=True):
