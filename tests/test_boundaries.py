@@ -68,6 +68,8 @@ ROOMS = (
     Room(
         "nablad.client", ("nablad.wire", "nablad.v1", "nablad.expressions"), ("numpy", "grpc", "grpc_status", "google")
     ),
+    # the one door from the command line into the server, and to the errors of its settings
+    Room("nablad.cli.serve", ("nablad.cli", "nablad.server"), ("pydantic",)),
     Room("nablad.cli", ("nablad.client",), ("numpy", "typer", "click", "rich", "plotext", "matplotlib")),
 )
 
@@ -134,8 +136,6 @@ def test_every_import_stays_within_its_walls() -> None:
     for module in MODULES:
         room = room_of(module)
         for item in imports_of(module):
-            if module == "nablad.cli.serve" and inside(item.imported, "nablad.server"):
-                continue  # the one door from the command line into the server
             if not allowed(item, room):
                 crossings.append(f"{item.where}: {module} imports {item.imported}")
     assert not crossings, "\n".join(crossings)
