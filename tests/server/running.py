@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import grpc
 import numpy as np
+import pytest
 from google.protobuf.message import Message
 
 from nablad.v1 import dataset_pb2, dataset_pb2_grpc, event_pb2, method_pb2, model_pb2, solver_pb2, solver_pb2_grpc
@@ -54,7 +55,9 @@ class Running:
 
     def worker_of(self, job: str) -> int:
         """The process that runs a job."""
-        return int(wait_for(lambda: [row for row in self.logged("job started") if row["job"] == job], "a worker")[-1]["worker"])
+        return int(
+            wait_for(lambda: [row for row in self.logged("job started") if row["job"] == job], "a worker")[-1]["worker"]
+        )
 
     def get(self, name: str) -> solver_pb2.SolveJob:
         return self.solver.GetSolveJob(solver_pb2.GetSolveJobRequest(name=name), timeout=TIMEOUT)
@@ -69,7 +72,9 @@ class Running:
         request = solver_pb2.WatchSolveJobRequest(name=name, after_seq=after_seq, thinning=thinning)
         return self.solver.WatchSolveJob(request, timeout=TIMEOUT)
 
-    def events(self, name: str, after_seq: int = 0, thinning: solver_pb2.Thinning | None = None) -> list[event_pb2.SolveEvent]:
+    def events(
+        self, name: str, after_seq: int = 0, thinning: solver_pb2.Thinning | None = None
+    ) -> list[event_pb2.SolveEvent]:
         return events_of(self.watch(name, after_seq, thinning))
 
     def solve(self, spec: solver_pb2.SolveSpec, **fields: Any) -> list[event_pb2.SolveEvent]:
@@ -134,11 +139,18 @@ def descendants(pid: int) -> set[int]:
     found: set[int] = set()
     pending = [pid]
     while pending:
-        for task in Path(f"/proc/{pending.pop()}/task").glob("*/children"):
-            with suppress(OSError):
-                children = {int(child) for child in task.read_text().split()} - found
-                found |= children
-                pending += children
+        new = children(pending.pop()) - found
+        found |= new
+        pending += new
+    return found
+
+
+def children(pid: int) -> set[int]:
+    """The processes that a process has started."""
+    found: set[int] = set()
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found |= {int(child) for child in (task / "children").read_text().split()}
     return found
 
 
@@ -204,16 +216,17 @@ def upload_of(array: AnyArray, chunk_bytes: int = 1 << 16, **header: Any) -> lis
 
 def refused(call: Callable[[], Any]) -> Any:
     """The ErrorDetails of a call that must fail, and fail as the contract says: with an ErrorInfo."""
-    try:
-        outcome = call()
-        if not isinstance(outcome, Message):
-            list(outcome)
-    except grpc.RpcError as error:
-        details = rpc.parse(error)
-        assert details.reason, f"an error without ErrorInfo: {error}"
-        assert details.code not in ("UNKNOWN", "INTERNAL"), details
-        return details
-    raise AssertionError("the call was not refused")
+    with pytest.raises(grpc.RpcError) as caught:
+        _exhaust(call())
+    details = rpc.parse(caught.value)
+    assert details.reason, f"an error without ErrorInfo: {caught.value}"
+    assert details.code not in ("UNKNOWN", "INTERNAL"), details
+    return details
+
+
+def _exhaust(outcome: Any) -> None:
+    if not isinstance(outcome, Message):
+        list(outcome)
 
 
 def port_of(address: str) -> int:

@@ -109,7 +109,9 @@ class StoreConformance:
 
     async def test_pages_are_newest_first_and_stable_under_new_jobs(self, store: Store) -> None:
         for index in range(5):
-            await store.create(record(f"solveJobs/{index}", state=states.RUNNING if index % 2 else states.QUEUED), first())
+            await store.create(
+                record(f"solveJobs/{index}", state=states.RUNNING if index % 2 else states.QUEUED), first()
+            )
         page = await store.page(before=None, limit=2)
         assert [one.name for one in page] == ["solveJobs/4", "solveJobs/3"]
         await store.create(record("solveJobs/5"), first())

@@ -19,7 +19,11 @@ NAN = np.where(np.arange(60) == 7, np.nan, TARGETS)
 
 
 def network(**fields: Any) -> model_pb2.Model:
-    given: dict[str, Any] = {"inputs": encode(FEATURES), "targets": encode(TARGETS), "layers": [model_pb2.Layer(width=1)]}
+    given: dict[str, Any] = {
+        "inputs": encode(FEATURES),
+        "targets": encode(TARGETS),
+        "layers": [model_pb2.Layer(width=1)],
+    }
     return model_pb2.Model(network=model_pb2.Network(**given | fields))
 
 
@@ -139,7 +143,9 @@ def test_sizes_are_bounded_before_work_starts() -> None:
         (violation,) = refused(lambda: server.create(wide)).violations
         assert violation.field == "spec.method.newton"
         assert "gradient_descent" in violation.description
-        recording = quick(record_theta=solver_pb2.RecordTheta(every=1), stopping=method_pb2.Stopping(max_iterations=1000))
+        recording = quick(
+            record_theta=solver_pb2.RecordTheta(every=1), stopping=method_pb2.Stopping(max_iterations=1000)
+        )
         recording.model.CopyFrom(few)
         (violation,) = refused(lambda: server.create(recording)).violations
         assert violation.field == "spec.record_theta.every"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -91,11 +92,11 @@ def test_a_watcher_may_come_back_after_what_is_settled_and_misses_nothing(
 def test_a_budget_is_kept_and_evenly_spread(size: int, length: int) -> None:
     kept = [i for i in range(length + 1) if thinning.budget(size)(i, 0)]
     assert len(kept) <= max(size, 2 * math.log2(length + 2))
-    gaps = [b - a for a, b in zip(kept, kept[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(kept)]
     assert max(gaps, default=1) <= max(1, 2 * length // max(1, size // 8))
     known = [i for i in range(length + 1) if thinning.budget(size, length)(i, 0)]
     assert size / 2 <= len(known) <= size or length < size
-    assert len({b - a for a, b in zip(known, known[1:], strict=False)}) <= 1
+    assert len({b - a for a, b in pairwise(known)}) <= 1
 
 
 def kept_by(policy: Policy, length: int) -> list[int]:

@@ -40,6 +40,8 @@ class Scheduler:
         self._running: dict[str, Worker] = {}
         self._wanting: deque[asyncio.Future[None]] = deque()
         self._slots: list[asyncio.Task[None]] = []
+        self._reasons: dict[str, str] = {}
+        """Of the cancels under way."""
         self._in_use: dict[str, frozenset[str]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -94,9 +96,10 @@ class Scheduler:
         if record.state in FINAL or record.cancel_requested:
             return record
         record = await self._store.update(name, JobChange(cancel_requested=True))
+        self._reasons[name] = message
         if name in self._queue:
             self._queue.remove(name)
-            return await self._finish_without_report(name, "USER_CANCELLED", message or "Cancelled before it was run.")
+            return await self._finish_without_report(name, "USER_CANCELLED", "Cancelled before it was run.")
         if name in self._running:
             with suppress(WorkerLost):
                 await self._running[name].send(Frame(Kind.CANCEL))
@@ -268,11 +271,13 @@ class Scheduler:
         state = STATE_OF_FAMILY[result.termination.family]
         states.check(record.state, state)
         change = JobChange(state=state, end_time=time.time_ns(), result=result.SerializeToString())
-        block = journal.block(record.last_seq + 1, journal.state_event(state))
+        reason = self._reasons.get(name, "") if state == states.CANCELLED else ""
+        block = journal.block(record.last_seq + 1, journal.state_event(state, message=reason))
         await self._store.append(name, record.epoch, block, change)
         status = status_name(result.termination.status)
         logs.info("job ended", job=name, status=status, iterations=result.iterations)
         self._in_use.pop(name, None)
+        self._reasons.pop(name, None)
         await self._forget_the_oldest()
         if not self._in_use:
             self._idle.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 
 from nablad.server import errors, logs
 from nablad.server.datasets.catalog import Catalog
@@ -18,6 +19,20 @@ from nablad.server.settings import Settings
 from nablad.server.supervisor import Template, Worker, WorkerLost
 from nablad.v1 import dataset_pb2
 
+MAX_DEATHS = 2
+"""So many workers may die on one request."""
+
+
+@dataclass
+class _Request:
+    frame: Frame
+    answer: asyncio.Future[bytes]
+    deaths: int = 0
+
+    def fail(self, error: errors.ServiceError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
 
 class ShortRequests:
     """The reserved worker and its line. Call `start` once, `stop` at the end."""
@@ -26,7 +41,7 @@ class ShortRequests:
         self._template = template
         self._catalog = catalog
         self._settings = settings
-        self._line: deque[tuple[Frame, asyncio.Future[bytes]]] = deque()
+        self._line: deque[_Request] = deque()
         self._wanted: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -42,9 +57,8 @@ class ShortRequests:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        for _, answer in self._line:
-            if not answer.done():
-                answer.set_exception(errors.Unavailable("the server is shutting down", "SHUTTING_DOWN"))
+        for request in self._line:
+            request.fail(errors.Unavailable("the server is shutting down", "SHUTTING_DOWN"))
         self._line.clear()
 
     async def ask(self, frame: Frame) -> bytes:
@@ -57,7 +71,7 @@ class ShortRequests:
                 "too many requests wait to be checked", "TOO_MANY_REQUESTS", "short_requests", 1.0
             )
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._line.append((frame, answer))
+        self._line.append(_Request(frame, answer))
         if self._wanted is not None and not self._wanted.done():
             self._wanted.set_result(None)
         return await answer
@@ -86,29 +100,27 @@ class ShortRequests:
         while True:
             if not self._line and not await self._wait(worker):
                 return
-            frame, answer = self._line.popleft()
-            if answer.done():
+            request = self._line.popleft()
+            if request.answer.done():
                 continue  # its client is gone
             limit = self._settings.short_request_seconds
-            failure: errors.ServiceError | None = None
             try:
-                reply = await asyncio.wait_for(self._exchange(worker, frame), limit)
+                reply = await asyncio.wait_for(self._exchange(worker, request.frame), limit)
             except WorkerLost:
-                failure = errors.Unavailable("the worker process died of this request", "WORKER_LOST", 5.0)
-            except TimeoutError:
-                failure = errors.LimitReached(
-                    f"the request took longer than {limit:g} s", "REQUEST_TOO_SLOW", "short_request_seconds", None
-                )
-            if answer.done():
-                pass
-            elif failure is not None:
-                answer.set_exception(failure)
-            elif reply.kind is Kind.REFUSED:
-                answer.set_exception(errors.from_bytes(reply.parts[0]))
-            else:
-                answer.set_result(reply.parts[0])
-            if failure is not None:
+                request.deaths += 1
+                if request.deaths < MAX_DEATHS:  # the worker may have been dead before
+                    self._line.appendleft(request)
+                else:
+                    request.fail(errors.Unavailable("the worker process died of this request", "WORKER_LOST", 5.0))
                 return
+            except TimeoutError:
+                message = f"the request took longer than {limit:g} s"
+                request.fail(errors.LimitReached(message, "REQUEST_TOO_SLOW", "short_request_seconds", None))
+                return
+            if reply.kind is Kind.REFUSED:
+                request.fail(errors.from_bytes(reply.parts[0]))
+            elif not request.answer.done():
+                request.answer.set_result(reply.parts[0])
 
     async def _wait(self, worker: Worker) -> bool:
         """Until somebody asks; False where the worker dies meanwhile."""

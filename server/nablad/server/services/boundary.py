@@ -7,8 +7,10 @@ journal's blocks, go out as they are.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import grpc
@@ -22,6 +24,8 @@ from nablad.wire import errors, rpc
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
+
+ABORT_SECONDS = 5.0
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -87,10 +91,13 @@ class Boundary(grpc.aio.ServerInterceptor):
                 return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
+            except grpc.aio.InternalError as error:
+                raise asyncio.CancelledError from error  # a message could not be sent: the client is gone
             except Exception as error:
                 status = status_of(error, method)
-            await rpc.abort(context, status)
-            return None
+            with suppress(TimeoutError):  # an abort waits behind what the client does not read
+                await asyncio.wait_for(rpc.abort(context, status), ABORT_SECONDS)
+            raise asyncio.CancelledError
 
         return _with(handler, guarded, serialize)
 

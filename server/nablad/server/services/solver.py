@@ -68,7 +68,9 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         """Creates, or only checks."""
         if request.validate_only:
             record = await self._draft(request.spec, request.request_id)
-            return views.job_of(record, None, full=False)
+            draft = views.job_of(record, None, full=False)
+            draft.ClearField("name")
+            return draft
         return self._view(await self._create(request.spec, request.request_id))
 
     async def GetSolveJob(self, request: solver_pb2.GetSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
