@@ -160,3 +160,34 @@ def test_an_address_must_be_one(kind: Any) -> None:
     for target in ("", "http://localhost:50051", 50051):
         with pytest.raises(NabladError, match="HOST:PORT"):
             kind.connect(target)
+
+
+INTERRUPTED = """
+import sys
+import numpy as np
+from nablad.client import Client, GradientDescent, LeastSquares, Stopping, Thinning
+client = Client.connect(sys.argv[1], token=sys.argv[2])
+run = client.solve(
+    LeastSquares(np.ones((1000, 3)), np.ones(1000)),
+    GradientDescent(step=1e-12),
+    stopping=Stopping(max_iterations=10**7, relative_gradient_tolerance=0.0),
+    thinning=Thinning.interval(3600.0),  # so that the signal comes while it waits for the network
+)
+try:
+    with run:
+        for it in run:
+            print("running", flush=True)
+except KeyboardInterrupt:
+    print(run.result().status, run.job.state, flush=True)
+"""
+
+
+def test_ctrl_c_while_waiting_cancels_and_gives_the_best_point(server: EmbeddedServer) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, server.target, server.token]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "running\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=15)
+    assert (out, err) == ("USER_CANCELLED CANCELLED\n", "")

@@ -6,7 +6,7 @@ order in which the server committed them, with gaps only where a thinning left i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -78,7 +78,7 @@ class Checkpoint:
     seq: int
     time: datetime
     iteration: int
-    state: bytes
+    state: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ class Session:
                     return kind()
                 delay = self.wait_before(failures, failure.details)
                 if delay is None:
-                    raise self.error(failure.details) from failure
+                    raise self.error(failure.details) from None
                 yield Sleep(delay)
             else:
                 self.reached = True
@@ -91,7 +91,7 @@ class Session:
                 failures += 1
                 delay = self.wait_before(failures, failure.details)
                 if delay is None:
-                    raise self.error(failure.details) from failure
+                    raise self.error(failure.details) from None
                 yield Sleep(delay)
             else:
                 return decode.dataset(decode.message(dataset_pb2.Dataset, reply))
@@ -119,7 +119,7 @@ class Session:
                 failures += 1
                 delay = self.wait_before(failures, failure.details)
                 if delay is None:
-                    raise self.error(failure.details) from failure
+                    raise self.error(failure.details) from None
                 yield Sleep(delay)
             except TensorError as error:
                 yield Cancel(stream)

@@ -195,7 +195,7 @@ class Watch:
         delay = self._session.wait_before(self._failures, details)
         if delay is None:
             self._failures = 0  # whoever asks again begins anew
-            raise self._final(details)
+            raise self._final(details) from None
         where = f"{self.job} after seq {self.last_seq}" if self.job else "the solve"
         log.info("the stream broke (%s); trying %s again in %.2f s", details.message or details.code, where, delay)
         yield Sleep(delay)
