@@ -132,12 +132,12 @@ def allowed(item: Import, room: Room) -> bool:
 
 
 def test_every_import_stays_within_its_walls() -> None:
-    crossings = []
-    for module in MODULES:
-        room = room_of(module)
-        for item in imports_of(module):
-            if not allowed(item, room):
-                crossings.append(f"{item.where}: {module} imports {item.imported}")
+    crossings = [
+        f"{item.where}: {module} imports {item.imported}"
+        for module in MODULES
+        for item in imports_of(module)
+        if not allowed(item, room_of(module))
+    ]
     assert not crossings, "\n".join(crossings)
 
 
