@@ -37,11 +37,13 @@ class Problem:
     objective: Node
     """f, a scalar."""
     output: Node
-    """What the model predicts, one row for each data row."""
+    """What the model computes, one row for each data row: f_K(theta, x) for a network."""
     residual: Node | None = None
     """r with ROWS as its first axis; then f = ||r||^2 + ||penalty||^2."""
     penalty: Node | None = None
     """The penalty's residual rows, shape (q,), where `residual` is given and there is a penalty."""
+    predicted: Node | None = None
+    """What is told of new data, where that is not the output itself: the probabilities of a classifier."""
 
     @property
     def size(self) -> int:
@@ -68,7 +70,7 @@ class Compiled:
         self._lock = threading.RLock()
 
     def program(self, name: str) -> Program:
-        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, output."""
+        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, prediction."""
         with self._lock:
             if name not in self._programs:
                 self._programs[name] = compile_program(_BUILDERS[name](self), self.dtype)
@@ -146,8 +148,9 @@ def _jacobian(compiled: Compiled) -> Graph:
     return compiled.graph((*(x.node for x in batched), *parts))
 
 
-def _output(compiled: Compiled) -> Graph:
-    return compiled.graph((compiled.problem.output,))
+def _prediction(compiled: Compiled) -> Graph:
+    problem = compiled.problem
+    return compiled.graph((problem.output if problem.predicted is None else problem.predicted,))
 
 
 _BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
@@ -157,5 +160,5 @@ _BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
     "hessian": _hessian,
     "residual": _residual,
     "jacobian": _jacobian,
-    "output": _output,
+    "prediction": _prediction,
 }

@@ -69,7 +69,7 @@ class Model(ABC):
 
     @abstractmethod
     def check_inputs(self, inputs: FloatArray) -> dict[str, FloatArray]:
-        """New data as the inputs of the output graph; raises InvalidModel("inputs", ...)."""
+        """New data as the inputs of the prediction graph; raises InvalidModel("inputs", ...)."""
 
     @cached_property
     def problem(self) -> Problem:
@@ -122,13 +122,13 @@ class Model(ABC):
         return self.layout.join(parameters, self.dtype)
 
     def predict(self, theta: ArrayLike, inputs: ArrayLike) -> FloatArray:
-        """The model's output on new data, one row for each row of `inputs`."""
+        """The model's prediction on new data, one row for each row of `inputs`."""
         columns = self.check_inputs(floating("inputs", inputs, self.dtype))
         rows = next(iter(columns.values())).shape[0]
-        evaluator = Evaluator(self.compiled.program("output"), columns, rows)
-        (output,) = evaluator.run({self.problem.parameters.name: self.start(theta)})
-        assert output is not None
-        return output
+        evaluator = Evaluator(self.compiled.program("prediction"), columns, rows)
+        (predicted,) = evaluator.run({self.problem.parameters.name: self.start(theta)})
+        assert predicted is not None
+        return predicted
 
     def cost(self) -> Cost:
         """Estimates of memory and work."""

@@ -135,8 +135,8 @@ class Network(Model):
             objective = scale * objective
         if self.ridge:
             objective = objective + self.ridge * s.sum(s.square(self._penalized(theta)))
-        predicted = output if loss.prediction is None else loss.prediction(output)
-        return Problem(*problem_inputs, objective.node, predicted.node)
+        predicted = None if loss.prediction is None else loss.prediction(output).node
+        return Problem(*problem_inputs, objective.node, output.node, predicted=predicted)
 
     def _penalized(self, theta: Symbol) -> Symbol:
         """The weights, without the biases, as one vector."""
