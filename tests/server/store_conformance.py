@@ -121,11 +121,21 @@ class StoreConformance:
         assert [one.name for one in running] == ["solveJobs/3", "solveJobs/1"]
 
     async def test_finished_jobs_come_in_the_order_of_their_ends(self, store: Store) -> None:
-        for name, state, time in (("a", states.FAILED, 9), ("b", states.SUCCEEDED, 3), ("c", states.RUNNING, 0)):
-            await store.create(record(name, state=state, end_time=time), first())
-        rows = await store.finished()
-        assert [row.name for row in rows] == ["b", "a"]
-        assert all(row.size_bytes > 0 for row in rows)
+        for name in "abcd":
+            await store.create(record(name), first())
+        assert (await store.finished(9)).count == 0
+        await store.append("b", 0, bytes_of(2, 50), JobChange(state=states.FAILED, end_time=1))
+        one = await store.finished(9)
+        assert (one.count, one.oldest) == (1, ("b",))
+        assert one.size_bytes >= 5000
+        await store.update("d", JobChange(state=states.SUCCEEDED, end_time=2))
+        await store.update("a", JobChange(state=states.CANCELLED, end_time=3))
+        three = await store.finished(2)
+        assert (three.count, three.oldest) == (3, ("b", "d"))
+        await store.delete("b")
+        two = await store.finished(9)
+        assert (two.count, two.oldest) == (2, ("d", "a"))
+        assert two.size_bytes == three.size_bytes - one.size_bytes
 
     async def test_an_unknown_job_is_named(self, store: Store) -> None:
         for call in (

@@ -8,10 +8,10 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from server.running import TIMEOUT, Running, data, least_squares, quick, refused, result_of, serving
+from server.running import TIMEOUT, Running, data, endless, least_squares, quick, refused, result_of, serving
 
 from nablad.server.worker import definitions
-from nablad.v1 import method_pb2, model_pb2, solver_pb2, tensor_pb2
+from nablad.v1 import event_pb2, method_pb2, model_pb2, solver_pb2, tensor_pb2
 from nablad.wire.tensors import encode
 
 FEATURES, TARGETS = data()
@@ -149,6 +149,27 @@ def test_sizes_are_bounded_before_work_starts() -> None:
         recording.model.CopyFrom(few)
         (violation,) = refused(lambda: server.create(recording)).violations
         assert violation.field == "spec.record_theta.every"
+
+
+def test_what_accumulates_is_bounded() -> None:
+    with serving(workers=1, limits={"queue": 1, "watchers": 2, "finished_jobs": 2}) as server:
+        jobs = [server.create(endless())]
+        server.wait_until_it_iterates(jobs[0].name)
+        jobs.append(server.create(endless()))
+        full = refused(lambda: server.create(endless()))
+        assert (full.code, full.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
+        assert full.retry_delay is not None
+        streams = [server.watch(job.name) for job in jobs]
+        for stream in streams:
+            next(stream)
+        assert refused(lambda: server.watch(jobs[0].name)).reason == "TOO_MANY_WATCHERS"
+        for job in jobs:
+            server.cancel(job.name)
+            server.wait_until(job.name, event_pb2.JOB_STATE_CANCELLED)
+        server.solve(quick())
+        assert refused(lambda: server.get(jobs[0].name)).code == "NOT_FOUND"
+        listed = server.solver.ListSolveJobs(solver_pb2.ListSolveJobsRequest(), timeout=TIMEOUT).solve_jobs
+        assert [job.state for job in listed] == [event_pb2.JOB_STATE_SUCCEEDED, event_pb2.JOB_STATE_CANCELLED]
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,9 @@ class SolveJob(google.protobuf.message.Message):
     cancel_requested: builtins.bool
     """Whether somebody asked for its end."""
     @property
-    def spec(self) -> Global___SolveSpec: ...
+    def spec(self) -> Global___SolveSpec:
+        """Of a spec over 1 MiB the tensors have no elements here, but their dtypes and shapes."""
+
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -367,7 +369,7 @@ class ListSolveJobsResponse(google.protobuf.message.Message):
     """Empty on the last page."""
     @property
     def solve_jobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SolveJob]:
-        """Without spec.model's tensors."""
+        """Without the elements of their tensors, those of the results included."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from nablad.server.datasets.catalog import Catalog
 from nablad.server.frames import Frame, Kind
 from nablad.server.settings import Settings
 from nablad.server.states import FINAL, STATE_OF_FAMILY
-from nablad.server.store import Block, JobChange, JobRecord, Store
+from nablad.server.store import Block, JobChange, JobRecord, Store, UnknownJob
 from nablad.server.supervisor import Template, Worker, WorkerLost
 from nablad.v1 import dataset_pb2, event_pb2
 from nablad.wire.statuses import status_name
@@ -61,13 +61,23 @@ class Scheduler:
 
     async def drain(self, message: str) -> None:
         """Cancels every job, and returns once all have ended."""
-        for name in [*self._queue, *self._in_use]:
-            await self.cancel(name, message)
+        for name in dict.fromkeys([*self._queue, *self._in_use]):
+            with suppress(UnknownJob):
+                await self.cancel(name, message)
+            await asyncio.sleep(0)
         await self._idle.wait()
 
     def positions(self) -> dict[str, int]:
         """Of each queued job, how many are before it."""
         return {name: position for position, name in enumerate(self._queue)}
+
+    def position(self, name: str) -> int | None:
+        """How many jobs are before this one; None where it does not wait."""
+        if name in self._running or name not in self._in_use:
+            return None
+        with suppress(ValueError):
+            return self._queue.index(name)
+        return None
 
     @property
     def queued(self) -> int:
@@ -285,11 +295,8 @@ class Scheduler:
 
     async def _forget_the_oldest(self) -> None:
         limits = self._settings.limits
-        rows = await self._store.finished()
-        count, size = len(rows), sum(row.size_bytes for row in rows)
-        for row in rows[:-1]:
-            if count <= limits.finished_jobs and size <= limits.finished_bytes:
+        while (kept := await self._store.finished(1)).count > 1:  # the newest one always stays
+            if kept.count <= limits.finished_jobs and kept.size_bytes <= limits.finished_bytes:
                 return
-            await self._store.delete(row.name)
-            logs.info("job forgotten", job=row.name)
-            count, size = count - 1, size - row.size_bytes
+            await self._store.delete(kept.oldest[0])
+            logs.info("job forgotten", job=kept.oldest[0])

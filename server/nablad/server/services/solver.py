@@ -133,7 +133,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
     # Behind them
 
     def _view(self, record: JobRecord) -> solver_pb2.SolveJob:
-        return views.job_of(record, self._scheduler.positions().get(record.name), full=True)
+        return views.job_of(record, self._scheduler.position(record.name), full=True)
 
     async def _get(self, name: str, field: str = "name") -> JobRecord:
         if not name:

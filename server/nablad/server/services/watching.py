@@ -157,7 +157,7 @@ class _Stream:
         self._told = block.last_seq if self._thinner is None else self._thinner.settled_seq
 
     async def _heartbeat(self) -> None:
-        position = self._watchers._scheduler.positions().get(self._name)
+        position = self._watchers._scheduler.position(self._name)
         await self._put(event_pb2.SolveEventBlock(last_seq=self._told, queue_position=position).SerializeToString())
 
     async def _put(self, data: bytes) -> None:

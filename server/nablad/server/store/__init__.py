@@ -2,6 +2,7 @@
 
 from nablad.server.store.interface import (
     Block,
+    Finished,
     JobChange,
     JobRecord,
     NotContiguous,
@@ -9,12 +10,12 @@ from nablad.server.store.interface import (
     Store,
     StoreError,
     UnknownJob,
-    Usage,
 )
 from nablad.server.store.memory import MemoryStore
 
 __all__ = [
     "Block",
+    "Finished",
     "JobChange",
     "JobRecord",
     "MemoryStore",
@@ -23,5 +24,4 @@ __all__ = [
     "Store",
     "StoreError",
     "UnknownJob",
-    "Usage",
 ]

@@ -100,12 +100,14 @@ class JobChange:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a job takes: for retention."""
+class Finished:
+    """The jobs in a final state, and what they take: for retention."""
 
-    name: str
-    end_time: int
+    count: int
     size_bytes: int
+    """Of all their journals and specs."""
+    oldest: tuple[str, ...]
+    """The names of the first to end, in order."""
 
 
 class Store(ABC):
@@ -134,8 +136,8 @@ class Store(ABC):
         """At most `limit` jobs, the newest first, of ordinals below `before`, in one of `states` if any are given."""
 
     @abstractmethod
-    async def finished(self) -> list[Usage]:
-        """The jobs in a final state, the first to end first."""
+    async def finished(self, limit: int) -> Finished:
+        """What the finished jobs take, and the `limit` oldest of them."""
 
     @abstractmethod
     async def append(self, name: str, epoch: int, block: Block, change: JobChange | None = None) -> JobRecord:

@@ -1,6 +1,6 @@
 """A store in this process's own memory: everything is committed as soon as it is written, and gone with the process.
 
-Cost: an append is O(1), a read is a binary search and the blocks that it returns (not copied), a listing O(jobs).
+Cost: an append is O(1), a read is a binary search and the blocks that it returns (not copied), a page O(jobs).
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from nablad.server.states import FINAL
 from nablad.server.store.interface import (
     Block,
+    Finished,
     JobChange,
     JobRecord,
     NotContiguous,
     StaleEpoch,
     Store,
     UnknownJob,
-    Usage,
 )
 from nablad.v1 import event_pb2
 
@@ -45,6 +46,9 @@ class MemoryStore(Store):
         self._jobs: dict[str, _Job] = {}
         self._requests: dict[str, str] = {}
         self._ordinal = 0
+        # In the order of their ends, with what they take.
+        self._finished: dict[str, int] = {}
+        self._finished_bytes = 0
 
     def _job(self, name: str) -> _Job:
         try:
@@ -61,6 +65,7 @@ class MemoryStore(Store):
         job = _Job(record)
         self._append(job, block)
         self._jobs[record.name] = job
+        self._note_the_end(job)
         if record.request_id:
             self._requests[record.request_id] = record.name
         return job.record, True
@@ -84,13 +89,14 @@ class MemoryStore(Store):
                     break
         return found
 
-    async def finished(self) -> list[Usage]:
-        rows = [
-            Usage(job.record.name, job.record.end_time, job.journal_bytes + len(job.record.spec))
-            for job in self._jobs.values()
-            if job.record.state in FINAL
-        ]
-        return sorted(rows, key=lambda row: row.end_time)
+    async def finished(self, limit: int) -> Finished:
+        return Finished(len(self._finished), self._finished_bytes, tuple(islice(self._finished, limit)))
+
+    def _note_the_end(self, job: _Job) -> None:
+        if job.record.state in FINAL and job.record.name not in self._finished:
+            size = job.journal_bytes + len(job.record.spec)
+            self._finished[job.record.name] = size
+            self._finished_bytes += size
 
     async def append(self, name: str, epoch: int, block: Block, change: JobChange | None = None) -> JobRecord:
         job = self._job(name)
@@ -99,6 +105,7 @@ class MemoryStore(Store):
         self._append(job, block)
         if change is not None:
             job.record = change.apply(job.record)
+            self._note_the_end(job)
         job.wake()
         return job.record
 
@@ -114,6 +121,7 @@ class MemoryStore(Store):
     async def update(self, name: str, change: JobChange) -> JobRecord:
         job = self._job(name)
         job.record = change.apply(job.record)
+        self._note_the_end(job)
         if job.record.state in FINAL:
             job.wake()
         return job.record
@@ -144,6 +152,7 @@ class MemoryStore(Store):
     async def delete(self, name: str) -> None:
         job = self._job(name)
         del self._jobs[name]
+        self._finished_bytes -= self._finished.pop(name, 0)
         if job.record.request_id:
             del self._requests[job.record.request_id]
         job.wake()

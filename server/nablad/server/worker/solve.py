@@ -23,6 +23,8 @@ from nablad.wire.tensors import AnyArray
 CHECKPOINT_ITERATIONS = {1: 100, 2: 10}
 """By the order of the method."""
 CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SHARE = 0.05
+"""At least so long between two, in seconds and as a share of the time so far: what a lost worker may cost."""
 JOURNALED_CHECKPOINT_BYTES = 64 << 10
 """A larger one is kept for a restart only."""
 MAX_CHECKPOINT_BYTES = 64 << 20
@@ -46,7 +48,7 @@ class _Run:
         self.replayed: int = facts["replayed"]
         self.record = _EveryTheta(problem.record.policy, problem.record.every)
         self.best = math.inf if facts["best"] is None else float(facts["best"])
-        self.checkpoint_time = time.monotonic()
+        self.start_time = self.checkpoint_time = time.monotonic()
 
     def _is_replayed(self) -> bool:
         if self.replayed == 0:
@@ -81,7 +83,8 @@ class _Run:
 
     def checkpoint(self, event: solvers.Checkpoint) -> None:
         now = time.monotonic()
-        if self.replayed or now - self.checkpoint_time < CHECKPOINT_SECONDS or len(event.state) > MAX_CHECKPOINT_BYTES:
+        pause = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (now - self.start_time))
+        if self.replayed or now - self.checkpoint_time < pause or len(event.state) > MAX_CHECKPOINT_BYTES:
             return
         self.checkpoint_time = now
         kept = event_pb2.Checkpoint(iteration=event.iteration, state=event.state)
