@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from nablad.client import Client, NabladError
+
 COMMAND = [sys.executable, "-m", "nablad.cli"]
 
 
@@ -24,6 +27,37 @@ def environment(**extra: str) -> dict[str, str]:
     """The environment without what would steer the display or name a server."""
     steering = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "NABLAD_SERVER", "PYTHONIOENCODING"}
     return {k: v for k, v in os.environ.items() if k not in steering} | {"TERM": "xterm-256color"} | extra
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of a running `nablad serve` with two workers."""
+    address = f"127.0.0.1:{closed_port()}"
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--listen", address, "--workers", "2"], stderr=subprocess.DEVNULL, env=environment()
+    )
+    try:
+        deadline = time.monotonic() + 30.0
+        while True:
+            try:
+                with Client.connect(address) as client:
+                    list(client.jobs())
+                break
+            except NabladError:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
 
 
 Piped = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cli.conftest import COMMAND, Piped, environment
+from cli.conftest import COMMAND, Piped, closed_port, environment
 
 from nablad.cli.app import app
 
@@ -24,12 +23,6 @@ COMMANDS = [
     ("jobs", "watch"),
     ("jobs", "cancel"),
 ]
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def exit_code(*arguments: str) -> int:

@@ -32,9 +32,10 @@ def test_in_a_pipe_it_is_plain_lines_and_a_table(nablad: Piped, tmp_path: Path) 
 
 @pytest.mark.parametrize(("columns", "lines"), [(40, 20), (80, 24), (200, 50)])
 def test_on_a_terminal_it_is_a_live_picture_that_fits(
-    terminal: Callable[..., Terminal], columns: int, lines: int
+    terminal: Callable[..., Terminal], server: str, columns: int, lines: int
 ) -> None:
-    running = terminal("demo", "--seconds", "1", "--iterations", "200", columns=columns, lines=lines)
+    arguments = ("demo", "--server", server, "--seconds", "1", "--iterations", "200")
+    running = terminal(*arguments, columns=columns, lines=lines)
     assert running.wait() == 0, running.output
     assert "\x1b[" in running.output
     text = ANSI.sub("", running.output)
@@ -49,8 +50,8 @@ def test_on_a_terminal_it_is_a_live_picture_that_fits(
 
 
 @pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
-def test_terminals_without_colour(terminal: Callable[..., Terminal], extra: dict[str, str]) -> None:
-    running = terminal("demo", "--seconds", "1", "--iterations", "100", **extra)
+def test_terminals_without_colour(terminal: Callable[..., Terminal], server: str, extra: dict[str, str]) -> None:
+    running = terminal("demo", "--server", server, "--seconds", "1", "--iterations", "50", **extra)
     assert running.wait() == 0, running.output
     assert not re.search(r"\x1b\[[0-9;]*(3[0-9]|38;|9[0-7])[0-9;]*m", running.output)
     if "TERM" in extra:

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from cli.conftest import COMMAND, Piped, Terminal, environment
-from cli.test_command import closed_port
+from cli.conftest import Piped, Terminal
 
 from nablad.client import Client, GradientDescent, LeastSquares, Newton, Stopping
 
 X = np.vander(np.linspace(-1.0, 1.0, 40), 8)
 Y = np.sin(3 * X[:, -2])
 FOREVER = Stopping(max_iterations=10_000_000, relative_gradient_tolerance=0.0)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a running `nablad serve`."""
-    address = f"127.0.0.1:{closed_port()}"
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--listen", address, "--workers", "1"], stderr=subprocess.DEVNULL, env=environment()
-    )
-    try:
-        deadline = time.monotonic() + 30.0
-        while True:
-            try:
-                with Client.connect(address) as client:
-                    list(client.jobs())
-                break
-            except Exception:
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +64,8 @@ def test_watching_stops_by_ctrl_c_and_the_job_goes_on_until_it_is_cancelled(
 ) -> None:
     with Client.connect(server) as client:
         job = client.submit(LeastSquares(X, Y), GradientDescent(step=1e-6), stopping=FOREVER, title="endless")
-        waiting = client.submit(LeastSquares(X, Y), Newton(), title="behind it")
+        other = client.submit(LeastSquares(X, Y), GradientDescent(step=1e-6), stopping=FOREVER, title="endless, too")
+        waiting = client.submit(LeastSquares(X, Y), Newton(), title="behind them")
         watching = terminal("jobs", "watch", job.name, "--server", server)
         watching.wait_for("running")
         watching.wait_for("iteration (log scale)")
@@ -100,7 +73,7 @@ def test_watching_stops_by_ctrl_c_and_the_job_goes_on_until_it_is_cancelled(
         assert watching.wait() == 130
         assert job.refresh().state == "RUNNING"
         assert "queued" in nablad("jobs", "list", "--server", server).stdout
-        done = nablad("jobs", "cancel", job.name, "--server", server)
+        done = nablad("jobs", "cancel", job.name, other.name.removeprefix("solveJobs/"), "--server", server)
         assert done.returncode == 0
-        assert job.result().status == "USER_CANCELLED"
+        assert [each.result().status for each in (job, other)] == ["USER_CANCELLED"] * 2
         assert waiting.result().success

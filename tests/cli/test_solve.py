@@ -1,4 +1,4 @@
-"""`nablad solve` end to end, with a server of its own, against numpy's linear algebra."""
+"""`nablad solve` end to end, against numpy's linear algebra; with a server of its own where none is given."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def least_squares(rows: np.ndarray) -> tuple[np.ndarray, float]:
 
 @pytest.mark.parametrize("options", [(), ("--standardize",)], ids=["raw", "standardized"])
 def test_a_linear_model_is_that_of_lstsq(
-    nablad: Piped, regression: tuple[Path, np.ndarray], tmp_path: Path, options: tuple[str, ...]
+    nablad: Piped, server: str, regression: tuple[Path, np.ndarray], tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     path, rows = regression
     theta, rss = least_squares(rows)
     saved = tmp_path / "theta.npz"
-    done = nablad("solve", str(path), "--target", "price", "--save", str(saved), *options)
+    done = nablad("solve", str(path), "--target", "price", "--save", str(saved), *options, NABLAD_SERVER=server)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert value(done.stdout, "residual sum of squares") == pytest.approx(rss, rel=1e-12)
@@ -64,13 +64,13 @@ def test_a_linear_model_is_that_of_lstsq(
     assert metadata["scores"]["residual sum of squares"] == pytest.approx(rss, rel=1e-12)
 
 
-def test_a_test_split_is_seeded_and_held_out(nablad: Piped, regression: tuple[Path, np.ndarray]) -> None:
+def test_a_test_split_is_seeded_and_held_out(nablad: Piped, server: str, regression: tuple[Path, np.ndarray]) -> None:
     path, rows = regression
     order = np.random.default_rng(3).permutation(120)
     train, test = rows[np.sort(order[24:])], rows[np.sort(order[:24])]
     theta, rss = least_squares(train)
     arguments = ("solve", str(path), "-t", "price", "--test-split", "0.2", "--seed", "3")
-    first = nablad(*arguments).stdout
+    first = nablad(*arguments, NABLAD_SERVER=server).stdout
     assert value(first, "residual sum of squares") == pytest.approx(rss, rel=1e-11)
     residual = test[:, -1] - np.column_stack([np.ones(24), test[:, :-1]]) @ theta
     assert value(first, "residual sum of squares (test)") == pytest.approx(residual @ residual, rel=1e-9)
@@ -87,19 +87,22 @@ def test_the_certified_longley_through_a_pipe_from_standard_input(nablad: Piped)
     assert value(done.stdout, "R^2") == pytest.approx(0.995479004577296, rel=1e-7)
 
 
-def test_no_intercept_and_chosen_features(nablad: Piped, regression: tuple[Path, np.ndarray]) -> None:
+def test_no_intercept_and_chosen_features(nablad: Piped, server: str, regression: tuple[Path, np.ndarray]) -> None:
     path, rows = regression
-    done = nablad("solve", str(path), "--target", "price", "--features", "share", "--no-intercept")
+    done = nablad(
+        "solve", str(path), "--target", "price", "--features", "share", "--no-intercept", NABLAD_SERVER=server
+    )
     x, y = rows[:, 1], rows[:, 2]
     assert value(done.stdout, "share") == pytest.approx(x @ y / (x @ x), rel=1e-10)
     assert "intercept" not in done.stdout
 
 
-def test_classes_by_a_network(nablad: Piped, tmp_path: Path) -> None:
+def test_classes_by_a_network(nablad: Piped, server: str, tmp_path: Path) -> None:
     saved, picture = tmp_path / "net.npz", tmp_path / "loss.svg"
     done = nablad(
         *("solve", "breast_cancer", "--standardize", "--ridge", "1", "--layers", "3:tanh,2", "--test-split", "0.25"),
         *("--features", "mean_radius,mean_texture,mean_concavity", "--save", str(saved), "--plot", str(picture)),
+        NABLAD_SERVER=server,
     )
     assert done.returncode == 0, done.stderr
     assert value(done.stdout, "accuracy") > 0.9
@@ -116,26 +119,26 @@ def test_classes_by_a_network(nablad: Piped, tmp_path: Path) -> None:
         assert arrays["theta"].shape == (20,)
 
 
-def test_a_limit_is_exit_code_3_and_the_best_point_is_saved(nablad: Piped, tmp_path: Path) -> None:
+def test_a_limit_is_exit_code_3_and_the_best_point_is_saved(nablad: Piped, server: str, tmp_path: Path) -> None:
     saved = tmp_path / "theta.npz"
     arguments = ("--standardize", "--method", "gradient-descent", "--max-iterations", "5", "--save", str(saved))
-    done = nablad("solve", "longley", *arguments)
+    done = nablad("solve", "longley", *arguments, NABLAD_SERVER=server)
     assert done.returncode == 3, done.stderr
     assert "LIMIT_ITERATIONS" in done.stdout
     with np.load(saved) as arrays:
         assert np.isfinite(arrays["theta"]).all()
 
 
-def test_quiet_prints_nothing(nablad: Piped, tmp_path: Path) -> None:
+def test_quiet_prints_nothing(nablad: Piped, server: str, tmp_path: Path) -> None:
     saved = tmp_path / "theta.npz"
-    done = nablad("solve", "norris", "--quiet", "--save", str(saved))
+    done = nablad("solve", "norris", "--quiet", "--save", str(saved), NABLAD_SERVER=server)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with np.load(saved) as arrays:
         assert float(arrays["intercept"]) == pytest.approx(-0.262323073774029, rel=1e-9)
 
 
-def test_a_wrong_setting_is_named(nablad: Piped) -> None:
-    done = nablad("solve", "norris", "--method", "gradient-descent", "--step-size", "-1")
+def test_a_wrong_setting_is_named(nablad: Piped, server: str) -> None:
+    done = nablad("solve", "norris", "--method", "gradient-descent", "--step-size", "-1", NABLAD_SERVER=server)
     assert done.returncode == 1
     assert "--step-size" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -156,12 +159,12 @@ def test_ctrl_c_shows_the_best_point(terminal: Callable[..., Terminal], tmp_path
     assert picture.exists()
 
 
-def test_a_reader_that_goes_away_is_not_an_error(regression: tuple[Path, np.ndarray]) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(server: str, regression: tuple[Path, np.ndarray]) -> None:
     process = subprocess.Popen(
         [*COMMAND, "solve", str(regression[0]), "--target", "price"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=environment(NABLAD_SERVER=server),
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -10,6 +10,6 @@ def main() -> None:
 
     from nablad.cli.app import app
 
-    # gRPC's own log lines, such as that a server has said goodbye, are not for people.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # gRPC's own log lines are not for people: every error is told in a line of ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app(prog_name="nablad")

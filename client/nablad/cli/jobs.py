@@ -128,10 +128,11 @@ def _show_result(console: Console, result: Result) -> None:
         ("condition", number(evidence.condition, 3)),
         ("rank", count(evidence.rank)),
         ("time", f"{seconds(times.total)}, of which evaluation {seconds(times.evaluation)}"),
-        ("settings", "  ".join(f"{name}={value}" for name, value in sorted(result.settings_used.items()))),
     ]
     line(console)
     _facts(console, rows)
+    line(console)
+    show(console, [Column("setting"), Column("in force")], sorted(result.settings_used.items()))
     line(console)
     show(
         console,

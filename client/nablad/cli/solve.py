@@ -91,7 +91,8 @@ def solve(console: Console, options: SolveOptions) -> Exit:
     model = build_model(
         problem, options.layers, loss, intercept=options.intercept, ridge=options.ridge, seed=options.seed
     )
-    title = f"{_short_name(table.source)}: {table.target_name} from {len(table.feature_names)} features"
+    width = len(table.feature_names)
+    title = f"{_short_name(table.source)}: {table.target_name} from {width} feature{'s' if width != 1 else ''}"
     trace = Trace(label, look_of(label))
     chart_of = loss_chart(f"{title}, {count(len(problem.train.target))} rows")
     with connect(options.server, workers=1) as client:
@@ -101,6 +102,8 @@ def solve(console: Console, options: SolveOptions) -> Exit:
         if result is None:
             raise CommandError("interrupted, and the server did not answer the cancel in time")
         report = _Report(console, options, problem, model, result)
+        for warning in dict.fromkeys(trace.warnings):
+            report.say(f"Note: {warning}")
         report.show(client)
     if options.plot is not None:
         write_plot(options.plot, [chart_of([trace])])
