@@ -91,13 +91,20 @@ class Running:
 
 
 @contextmanager
-def serving(*arguments: str, preexec: Callable[[], None] | None = None, **settings: Any) -> Iterator[Running]:
+def serving(
+    *arguments: str,
+    preexec: Callable[[], None] | None = None,
+    environment: dict[str, str] | None = None,
+    **settings: Any,
+) -> Iterator[Running]:
     """A server with these settings; killed at the end if it has not ended by then."""
     command = [*COMMAND, "--listen", "127.0.0.1:0", "--log-format", "json", *arguments]
     if settings:
         command += ["--settings", json.dumps(settings)]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=preexec)
+        process = subprocess.Popen(
+            command, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=preexec, env=os.environ | (environment or {})
+        )
         server = None
         try:
             server = Running(process, log)
@@ -106,7 +113,6 @@ def serving(*arguments: str, preexec: Callable[[], None] | None = None, **settin
             if server is not None:
                 server.channel.close()
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
                 process.send_signal(signal.SIGTERM)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(5)

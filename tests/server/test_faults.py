@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,24 @@ def test_a_shutdown_is_bounded_and_tells_where_to_resume() -> None:
         assert int(details.metadata["after_seq"]) >= 2
         assert details.retry_delay is not None
         assert server.process.wait(10) == 0
+
+
+def test_a_second_signal_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    with serving(workers=1, environment={"TMPDIR": str(tmp_path)}) as server:
+        job = server.create(endless())
+        server.wait_until_it_iterates(job.name)
+        family = descendants(server.process.pid)
+        os.kill(server.worker_of(job.name), signal.SIGSTOP)
+        server.process.terminate()
+        wait_for(lambda: server.logged("stopping"), "the first signal")
+        assert list(tmp_path.glob("nablad-*"))
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(3) == 128 + signal.SIGINT
+        assert not list(tmp_path.glob("nablad-*"))
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: not any(is_alive(pid) for pid in family), "the workers' end", 5.0)
 
 
 def test_new_jobs_are_refused_while_the_server_ends() -> None:

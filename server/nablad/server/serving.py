@@ -92,7 +92,7 @@ async def _serve(settings: Settings, announce: Callable[[int], None] | None) -> 
             raise CannotServe(f"cannot use {directory} for data: {error.strerror}") from None
         server = Server(settings, directory)
         stop = asyncio.Event()
-        _end_on_signals(stop)
+        _end_on_signals(stop, stack.close)
         if announce is not None:
             _end_with_parent(stop, server)
         try:
@@ -113,9 +113,10 @@ def _check_address(settings: Settings) -> None:
         )
 
 
-def _end_on_signals(stop: asyncio.Event) -> None:
+def _end_on_signals(stop: asyncio.Event, tidy: Callable[[], None]) -> None:
     def handle(number: int) -> None:
         if stop.is_set():
+            tidy()
             os._exit(128 + number)
         logs.info("stopping", signal=signal.Signals(number).name)
         stop.set()
