@@ -1,39 +1,17 @@
-"""The real command `nablad`, run in a pipe or on a pseudo-terminal of a given size."""
+"""A running server, and the command `nablad` in a pipe or on a terminal."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
 import signal
-import socket
-import struct
 import subprocess
-import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cli.processes import COMMAND, Piped, Terminal, closed_port, environment
 
 from nablad.client import Client, NabladError
-
-COMMAND = [sys.executable, "-m", "nablad.cli"]
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """The environment without what would steer the display or name a server."""
-    steering = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "NABLAD_SERVER", "PYTHONIOENCODING"}
-    return {k: v for k, v in os.environ.items() if k not in steering} | {"TERM": "xterm-256color"} | extra
-
-
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +38,6 @@ def server() -> Iterator[str]:
         assert process.wait(20) == 0
 
 
-Piped = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture(scope="session")
 def nablad() -> Piped:
     """Run `nablad ARGUMENTS` in a pipe, to its end."""
@@ -82,58 +57,6 @@ def nablad() -> Piped:
         )
 
     return run
-
-
-class Terminal:
-    """A command on a pseudo-terminal; everything that it writes is in `output`."""
-
-    def __init__(self, arguments: tuple[str, ...], columns: int, lines: int, extra: dict[str, str]) -> None:
-        self.output = ""
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment(**extra),
-            start_new_session=True,
-        )
-        os.close(slave)
-
-    def wait_for(self, text: str, seconds: float = 30.0) -> None:
-        """Read until the text has come."""
-        deadline = time.monotonic() + seconds
-        while text not in self.output:
-            assert self._read(deadline), f"{text!r} did not come; so far:\n{self.output}"
-
-    def wait(self, seconds: float = 60.0) -> int:
-        """Read to the end; the exit code."""
-        deadline = time.monotonic() + seconds
-        while self._read(deadline):
-            pass
-        return self.process.wait(max(0.1, deadline - time.monotonic()))
-
-    def interrupt(self) -> None:
-        """Ctrl-C as a terminal sends it: to the whole foreground group."""
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def _read(self, deadline: float) -> bool:
-        ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-        try:
-            data = os.read(self._master, 65536) if ready else b""
-        except OSError:
-            # Linux says so when the other side has closed.
-            data = b""
-        self.output += data.decode(errors="replace")
-        return bool(data)
-
-    def close(self) -> None:
-        """End the command if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._master)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cli.conftest import COMMAND, Piped, closed_port, environment
+from cli.processes import COMMAND, Piped, closed_port, environment
 
 from nablad.cli.app import app
 

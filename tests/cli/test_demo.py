@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.conftest import Piped, Terminal
+from cli.processes import Piped, Terminal
 
-QUICK = ("--seconds", "2", "--iterations", "400")
+QUICK = ("--seconds", "30", "--iterations", "300")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -20,9 +20,9 @@ def test_in_a_pipe_it_is_plain_lines_and_a_table(nablad: Piped, tmp_path: Path) 
     assert "\x1b" not in done.stdout
     table = done.stdout[done.stdout.index("method  ") :]
     for row in (
-        r"gradient descent +400 .*LIMIT_ITERATIONS",
+        r"gradient descent +300 .*LIMIT_ITERATIONS",
         r"Newton +[12] +836424\.05\d* .*minimum, CONVERGED_\w+",
-        r"gradient descent +400 +\S+ +\S+ +\S+ \w+ +\w+",
+        r"gradient descent +300 +\S+ +\S+ +\S+ \w+ +\w+",
         r"Newton +\d\d +18\.6015\d* .*flat, CONVERGED_\w+",
     ):
         assert re.search(row, table), f"{row} is not in:\n{table}"

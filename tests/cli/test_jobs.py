@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from cli.conftest import Piped, Terminal
+from cli.processes import Piped, Terminal
 
 from nablad.client import Client, GradientDescent, LeastSquares, Newton, Stopping
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli.conftest import COMMAND, Piped, Terminal, environment
+from cli.processes import COMMAND, Piped, Terminal, environment
 
 
 @pytest.fixture(scope="module")

@@ -68,12 +68,15 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, name: str, mes
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    write_atomically(path, lambda stream: stream.write(b"old") and None)
+
+    def succeed(stream: BinaryIO) -> None:
+        stream.write(b"old")
 
     def fail(stream: BinaryIO) -> None:
         stream.write(b"half")
         raise ValueError
 
+    write_atomically(path, succeed)
     with pytest.raises(ValueError):  # noqa: PT011
         write_atomically(path, fail)
     assert path.read_bytes() == b"old"

@@ -91,12 +91,13 @@ def solve(console: Console, options: SolveOptions) -> Exit:
     model = build_model(
         problem, options.layers, loss, intercept=options.intercept, ridge=options.ridge, seed=options.seed
     )
+    method = _method(options)
     width = len(table.feature_names)
     title = f"{_short_name(table.source)}: {table.target_name} from {width} feature{'s' if width != 1 else ''}"
     trace = Trace(label, look_of(label))
     chart_of = loss_chart(f"{title}, {count(len(problem.train.target))} rows")
     with connect(options.server, workers=1) as client:
-        run = _start(client, model, options, title)
+        run = _start(client, model, method, options, title)
         completed = follow(console, [(trace, run)], chart_of, quiet=options.quiet)
         result = trace.result
         if result is None:
@@ -130,13 +131,13 @@ def _read(options: SolveOptions) -> tuple[Table, str]:
     return table, loss
 
 
-def _start(client: Client, model: LeastSquares | Network, options: SolveOptions, title: str) -> Run:
+def _start(client: Client, model: LeastSquares | Network, method: Method, options: SolveOptions, title: str) -> Run:
     from nablad.client import InvalidRequest, RecordTheta, Stopping, Thinning
 
     try:
         return client.solve(
             model,
-            _method(options),
+            method,
             stopping=Stopping(max_iterations=options.max_iterations, max_time=options.max_seconds),
             record_theta=RecordTheta.never(),
             thinning=Thinning.per_decade(40, omit_theta=True),
