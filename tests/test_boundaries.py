@@ -70,7 +70,7 @@ ROOMS = (
     ),
     # the one door from the command line into the server, and to the errors of its settings
     Room("nablad.cli.serve", ("nablad.cli", "nablad.server"), ("pydantic",)),
-    Room("nablad.cli", ("nablad.client",), ("numpy", "typer", "click", "rich", "plotext", "matplotlib")),
+    Room("nablad.cli", ("nablad.client",), ("numpy", "typer", "click", "rich", "matplotlib")),
 )
 
 
@@ -216,7 +216,7 @@ def test_there_is_no_utils() -> None:
             "import nablad.client",
             ("scipy", "pydantic", "rich", "typer", "matplotlib", "nablad.solvers", "nablad.server"),
         ),
-        ("import nablad.cli", ("numpy", "grpc", "scipy", "plotext", "matplotlib", "nablad.server")),
+        ("import nablad.cli", ("numpy", "grpc", "scipy", "matplotlib", "nablad.server")),
     ],
 )
 def test_what_an_import_brings_with_it(statement: str, absent: tuple[str, ...]) -> None:
