@@ -12,7 +12,7 @@ from client.simulation import JOB, journal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nablad.client import Evidence, InvalidRequest, NabladError, ServerError, ServerUnavailable, errors
+from nablad.client import Evidence, InvalidRequest, JobFailed, NabladError, ServerError, ServerUnavailable, errors
 from nablad.client.core import decode
 from nablad.client.core.retry import Backoff, worth_another_try
 from nablad.v1 import dataset_pb2, event_pb2, solver_pb2, tensor_pb2, termination_pb2
@@ -154,3 +154,10 @@ def test_the_client_needs_numpy_grpc_and_protobuf_only() -> None:
     probe = f"import sys, nablad.client; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_that_ended_before_it_had_a_point_says_so() -> None:
+    """A worker that fails at once has no theta to send: that is not an unreadable array."""
+    termination = termination_pb2.Termination(status=termination_pb2.STATUS_FAILED_INTERNAL, message="out of luck")
+    with pytest.raises(JobFailed, match="out of luck"):
+        decode.result(event_pb2.SolveResult(termination=termination), {}, JOB, tuple)

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from nablad.client.arrays import Dataset
-from nablad.client.errors import ServerError
+from nablad.client.errors import JobFailed, ServerError
 from nablad.client.events import Checkpoint, Done, Event, Iterate, SolveWarning, StateChange
 from nablad.client.results import Counts, Evidence, ModelSummary, Result, Times
 from nablad.v1 import dataset_pb2, event_pb2, solver_pb2, tensor_pb2, termination_pb2
@@ -91,8 +91,10 @@ def _evidence(source: termination_pb2.Evidence) -> Evidence:
 
 
 def result(source: event_pb2.SolveResult, arrays: Arrays, job: str, history: History) -> Result:
-    """A nablad.v1.SolveResult as a value."""
+    """A nablad.v1.SolveResult as a value. JobFailed if the run ended before it had a point."""
     end, counts, times = source.termination, source.counts, source.times
+    if not source.HasField("theta"):
+        raise JobFailed(f"{job} ended without a result: {end.message}", job=job, state="FAILED")
     return Result(
         theta=array(source.theta, arrays),
         parameters={p.name: array(p.value, arrays) for p in source.parameters},
