@@ -70,6 +70,10 @@ class Smooth:
     def jacobian(self, theta: FloatArray) -> FloatArray:
         raise NotImplementedError
 
+    def column_norms(self, theta: FloatArray) -> FloatArray:
+        norms = np.linalg.norm(self.jacobian(theta), axis=0)
+        return np.where(norms > 0, norms, 1.0).astype(self.dtype)
+
     def gram(self, theta: FloatArray) -> Gram:
         J, r = self.jacobian(theta), self.residual(theta)
         return Gram(J.T @ J, J.T @ r, float(r @ r))

@@ -46,7 +46,9 @@ def assemble(
 ) -> Report:
     """The report of a run that ended with `finding`."""
     state = progress.state
-    decrement = state.predicted_decrease if math.isfinite(state.predicted_decrease) else None
+    decrement = state.predicted_decrease if point.iteration == progress.arrived else math.inf
+    if facts.decrement is not None:
+        decrement = facts.decrement
     evidence = Evidence(
         gradient_norm=point.gradient_norm,
         relative_gradient_norm=relative(point.gradient_norm, progress.first_gradient_norm),
@@ -55,7 +57,7 @@ def assemble(
         largest_curvature=facts.largest,
         condition=facts.condition,
         rank=facts.rank,
-        decrement=decrement if point.iteration == progress.arrived else None,
+        decrement=decrement if math.isfinite(decrement) else None,
         note=facts.note,
     )
     return Report(

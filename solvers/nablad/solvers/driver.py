@@ -27,7 +27,7 @@ from nablad.solvers.evidence import CurvatureFacts, curvature_at, unverified
 from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
-from nablad.solvers.progress import Point, Progress, is_finite_start, restore, save
+from nablad.solvers.progress import NOISE, Point, Progress, is_finite_start, restore, save
 from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
@@ -39,6 +39,8 @@ INTERRUPTIONS = {
     EVALUATION_LIMIT: Finding(Status.MAX_EVALUATIONS, "The limit on evaluations was reached."),
 }
 
+UNDECIDED = (Status.LINE_SEARCH_STALLED, Status.NO_PROGRESS)
+"""The ends at which a method of first order cannot tell a minimum, seen as well as roundoff allows, from a failure."""
 STATIONARY = (Status.GRADIENT, Status.DECREMENT, Status.STEP, Status.ROUNDOFF)
 """The successes that claim a minimum."""
 
@@ -180,6 +182,7 @@ class _Run:
             self.method.order,
             self.eps,
             progress.first_gradient_norm,
+            progress.first_scaled_gradient,
             progress.first_value,
             progress.first_drop,
             progress.stalled,
@@ -240,6 +243,7 @@ class _Run:
         progress = self.progress or Progress.begin(_unseen(self.start))
         point = reported(progress, finding)
         facts = self._curvature(progress, point, finding)
+        finding = self._settled(finding, point, facts)
         if finding.status in STATIONARY and facts.verdict in ("saddle", "maximum"):
             finding = Finding(Status.SADDLE, f"{finding.message} The point is a {facts.verdict}.")
         return assemble(
@@ -255,24 +259,38 @@ class _Run:
             nonfinite=progress.nonfinite or self.objective.nonfinite,
         )
 
+    def _settled(self, finding: Finding, point: Point, facts: CurvatureFacts) -> Finding:
+        """A stalled run of first order that stands at a minimum has converged: Newton's decrement there decides."""
+        decrement = facts.decrement
+        if finding.status not in UNDECIDED or self.method.order != 1 or facts.verdict != "minimum" or decrement is None:
+            return finding
+        if not decrement <= NOISE * self.eps * abs(point.value):
+            return finding
+        return Finding(
+            Status.ROUNDOFF,
+            f"The run stalled (gradient norm {point.gradient_norm:.3e}), but where it should: all that Newton's step "
+            f"still promises is a decrease of {decrement:.1e}, below the roundoff of the value {point.value:.10g}.",
+        )
+
     def _curvature(self, progress: Progress, point: Point, finding: Finding) -> CurvatureFacts:
         """Facts of the reported point; evaluated anew only for a point that converged."""
         at_hand = progress.state.hessian is not None or progress.state.triangle is not None
         same = point.iteration == progress.arrived
-        if not finding.status.success and not (at_hand and same):
+        undecided = self.method.order == 1 and finding.status in UNDECIDED
+        if not finding.status.success and not undecided and not (at_hand and same):
             return unverified("The run did not end at a stationary point.")
         try:
             with np.errstate(all="ignore"):
                 facts = curvature_at(
                     self.objective,
-                    replace(progress.state, theta=point.theta),
+                    replace(progress.state, theta=point.theta, gradient=point.gradient),
                     self._counts(self.objective.counters).gradient,
                 )
         except Interrupted:
             return unverified("The run was stopped before its curvature could be looked at.")
         except MemoryError:
             return unverified("There was no memory to look at the curvature.")
-        if finding.status.success or facts.verdict == "unverified":
+        if finding.status.success or undecided or facts.verdict == "unverified":
             return facts
         return replace(facts, verdict="unverified", note="The run did not end at a stationary point.")
 

@@ -9,12 +9,12 @@ says "unverified".
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nablad.solvers.linalg.least_squares import column_norms, triangle
-from nablad.solvers.linalg.symmetric import curvature_tolerance, diagonal_scale, extreme_eigenvalues
+from nablad.solvers.linalg.symmetric import curvature_tolerance, diagonal_scale, extreme_eigenvalues, factorize
 from nablad.solvers.linalg.vectors import is_finite
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
@@ -36,11 +36,13 @@ class CurvatureFacts:
     largest: float | None
     condition: float | None
     rank: int | None
+    decrement: float | None = None
+    """What a Newton step from the point promises, where one was computed for it."""
     note: str = ""
 
 
 def unverified(note: str) -> CurvatureFacts:
-    return CurvatureFacts("unverified", None, None, None, None, note)
+    return CurvatureFacts("unverified", None, None, None, None, note=note)
 
 
 def affordable(objective: Objective, gradients: int) -> bool:
@@ -52,18 +54,25 @@ def affordable(objective: Objective, gradients: int) -> bool:
 def curvature_at(objective: Objective, state: State, gradients: int) -> CurvatureFacts:
     """The facts at the state's point. May evaluate a Hessian or a QR, if affordable."""
     if objective.size == 0:
-        return CurvatureFacts("minimum", None, None, None, 0, "There are no parameters.")
+        return CurvatureFacts("minimum", None, None, None, 0, note="There are no parameters.")
     if state.triangle is not None:
         return of_triangle(state.triangle)
     if state.hessian is not None:
         return of_hessian(state.hessian)
+    theta, slope = state.theta, state.gradient
     if not affordable(objective, gradients):
         return unverified(
             f"A Hessian of {objective.size} parameters, for the verdict alone, would cost more than the run."
         )
     if objective.capabilities.residual and objective.capabilities.affine:
-        return of_triangle(objective.tsqr(state.theta).r)
-    return of_hessian(objective.hessian(state.theta))
+        R = objective.tsqr(theta).r
+        facts = of_triangle(R)
+        known = facts.rank is not None
+        return replace(facts, decrement=triangle(R).correction(0.5 * slope, theta).decrease) if known else facts
+    H = objective.hessian(theta)
+    facts = of_hessian(H)
+    known = facts.rank is not None
+    return replace(facts, decrement=0.5 * factorize(H).newton_step(slope, theta)[1]) if known else facts
 
 
 def of_hessian(H: FloatArray) -> CurvatureFacts:

@@ -106,6 +106,14 @@ class Metered:
         finally:
             self.seconds += perf_counter() - begin
 
+    def column_norms(self, theta: FloatArray) -> FloatArray:
+        self.limits.checkpoint()
+        begin = perf_counter()
+        try:
+            return self.inner.column_norms(theta)
+        finally:
+            self.seconds += perf_counter() - begin
+
     def gram(self, theta: FloatArray) -> Gram:
         self.limits.checkpoint()
         begin = perf_counter()

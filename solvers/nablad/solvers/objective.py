@@ -29,7 +29,7 @@ class Capabilities:
     """What an objective can answer, and what is proven of its shape."""
 
     residual: bool = False
-    """f is the sum of squares of `residual(theta)`: residual, jacobian, gram and tsqr may be called."""
+    """f is the sum of squares of `residual(theta)`: residual, jacobian, column_norms, gram and tsqr may be called."""
     affine: bool = False
     """The residual is affine in theta: its Jacobian is the same everywhere."""
     quadratic: bool = False
@@ -130,6 +130,10 @@ class Objective(Protocol):
 
     def jacobian(self, theta: FloatArray) -> FloatArray:
         """dr/dtheta, shape (m, p)."""
+        ...
+
+    def column_norms(self, theta: FloatArray) -> FloatArray:
+        """The lengths of J's columns, shape (p,), 1 where a column is zero."""
         ...
 
     def gram(self, theta: FloatArray) -> Gram: ...

@@ -10,10 +10,11 @@ from nablad.solvers.methods.base import Method, State, fields_of
 from nablad.solvers.objective import Counters, FloatArray, Objective
 from nablad.solvers.packing import pack, unpack
 from nablad.solvers.report import Seconds
+from nablad.solvers.stopping import scaled_gradient
 
-VERSION = 1
+VERSION = 2
 SETTLED = 0.999
-"""A gradient norm counts as a new least one below this share of the old."""
+"""A gradient norm counts as fallen below this share of what it was."""
 NOISE = 100.0
 """The roundoff of f, in eps |f|."""
 
@@ -45,8 +46,11 @@ class Progress:
     """The lowest accepted point."""
     first_value: float
     first_gradient_norm: float
+    first_scaled_gradient: float
     first_drop: float
-    least_gradient_norm: float
+    calm_value: float
+    calm_gradient_norm: float
+    """Where `stalled` steps in a row began: a slow run's steps are each too small to see, and their sum is not."""
     stalled: int
     counts: Counters
     seconds: Seconds
@@ -61,8 +65,10 @@ class Progress:
             best=Point.of(state, 0),
             first_value=state.value,
             first_gradient_norm=state.gradient_norm,
+            first_scaled_gradient=scaled_gradient(state),
             first_drop=0.0,
-            least_gradient_norm=state.gradient_norm,
+            calm_value=state.value,
+            calm_gradient_norm=state.gradient_norm,
             stalled=0,
             counts=Counters(),
             seconds=Seconds(0.0, 0.0, 0.0),
@@ -75,12 +81,14 @@ class Progress:
         if not state.accepted:
             self.state = state
             return
-        calmer = state.gradient_norm < SETTLED * self.least_gradient_norm
-        within = abs(state.value - self.best.value) <= NOISE * eps * abs(self.best.value)
-        self.stalled = self.stalled + 1 if within and not calmer else 0
+        calmer = state.gradient_norm < SETTLED * self.calm_gradient_norm
+        if calmer or abs(state.value - self.calm_value) > NOISE * eps * abs(self.calm_value):
+            self.stalled, self.calm_value = 0, state.value
+            self.calm_gradient_norm = min(self.calm_gradient_norm, state.gradient_norm)
+        else:
+            self.stalled += 1
         self.arrived = self.iteration
         self.first_drop = self.first_drop or max(0.0, self.state.value - state.value)
-        self.least_gradient_norm = min(self.least_gradient_norm, state.gradient_norm)
         self.state = state
         if state.value < self.best.value:
             self.best = Point.of(state, self.iteration)

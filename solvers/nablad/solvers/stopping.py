@@ -9,6 +9,13 @@ absolute gradient test is why Rosenbrock's function times 1e-12 is "solved" at i
   this one.
 - DECREMENT. Newton's decrement promises the decrease d = g'H^-1 g / 2. It is done once d <= eps |f| where the step is
   also short (sqrt eps): f alone, which is flat at a minimum, fixes only half of theta's digits.
+- The gradient relative to the start depends on the parameters' units: on NIST's Norris, fitted with its intercept, it
+  falls to 4e-7 in one step, and the intercept has no digit. Where the norms of J's columns are known, the same is
+  therefore asked of J_j'r / ||J_j||, in which the units cancel.
+- ROUNDOFF, by cosines: no column of J makes an angle with r whose cosine |J_j'r| / (||J_j|| ||r||) can be told from
+  zero. A computed inner product is uncertain by a few eps ||J_j|| ||r||, for r itself is rounded (Higham 2002, section
+  3.1; blocked sums keep N out of it), and 10 eps is that. It is what ends a fit of noise, where ||r|| is large beside
+  ||J theta|| and rounding theta is the lesser error. A perfect fit has no such angle: r is then roundoff itself.
 - STEP. The next Newton step is shorter than eps^(2/3) of theta, in units of the curvature's diagonal; by quadratic
   convergence the error is then of that size (Dennis and Schnabel 1996, section 7.2).
 - ROUNDOFF. No component of g exceeds what rounding theta once would change in it, eps |H| |theta|: theta is the best
@@ -24,6 +31,8 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from nablad.solvers.linalg.symmetric import Curvature
 from nablad.solvers.methods.base import State
@@ -43,7 +52,8 @@ class Stopping:
     gradient_tolerance: float | None = None
     """Stop once ||g|| is at most this, in the objective's units per parameter's. Default 0."""
     relative_gradient_tolerance: float | None = None
-    """Stop once ||g|| is at most this times ||g|| at the start. Default 1e-6 (first order), 0 (second order)."""
+    """Stop once ||g|| is at most this times ||g|| at the start; for an affine residual, in units of the Jacobian's
+    columns too. Default 1e-6 (first order), 0 (second order)."""
     step_tolerance: float | None = None
     """Stop once the relative step is at most this: the accepted one (first order), the next one (second order)."""
     decrement_tolerance: float | None = None
@@ -90,11 +100,13 @@ class View:
     order: int
     eps: float
     first_gradient_norm: float
+    first_scaled_gradient: float
+    """The largest |g_j| / ||J_j|| at the start; NaN where the columns' norms are not known."""
     first_value: float
     first_drop: float
     """The decrease of the first step that made one."""
     stalled: int
-    """Accepted steps in a row that changed neither f beyond its roundoff nor the least gradient norm."""
+    """Accepted steps in a row over which neither f changed beyond its roundoff nor the gradient norm fell."""
 
 
 KNOWN = (Curvature.POSITIVE, Curvature.FLAT)
@@ -113,13 +125,42 @@ def gradient(view: View) -> Finding | None:
         at = f"at or below the tolerance {rules.gradient_tolerance:.1e}" if size else "exactly zero"
         return Finding(Status.GRADIENT, f"The gradient norm {size:.3e} is {at}.")
     relative = rules.relative_gradient_tolerance
-    if relative and size <= relative * view.first_gradient_norm:
+    if relative and size <= relative * view.first_gradient_norm and _small_in_any_units(view, relative):
         return Finding(
             Status.GRADIENT,
             f"The gradient norm {size:.3e} is {size / view.first_gradient_norm:.1e} of that at the start "
             f"({view.first_gradient_norm:.3e}), within the tolerance {relative:.1e}.",
         )
     return None
+
+
+def scaled_gradient(state: State) -> float:
+    """The largest |g_j| / ||J_j||, twice the largest of |J_j'r| / ||J_j||; NaN where J's columns are not known."""
+    if state.column_norms is None:
+        return math.nan
+    return float(np.max(np.abs(state.gradient) / state.column_norms, initial=0.0))
+
+
+def _small_in_any_units(view: View, relative: float) -> bool:
+    return view.state.column_norms is None or scaled_gradient(view.state) <= relative * view.first_scaled_gradient
+
+
+COSINE_MARGIN = 10.0
+
+
+def cosine(view: View) -> Finding | None:
+    state = view.state
+    if state.column_norms is None:
+        return None
+    bound = 2.0 * COSINE_MARGIN * view.eps * math.sqrt(state.value)
+    # The sum over columns bounds the largest from above, and is at hand.
+    if not state.gradient_norm <= bound * state.jacobian_norm or not scaled_gradient(state) <= bound:
+        return None
+    return Finding(
+        Status.ROUNDOFF,
+        f"The residual is orthogonal to the Jacobian's columns: no cosine exceeds {COSINE_MARGIN * view.eps:.1e}, the "
+        f"roundoff of such a cosine.",
+    )
 
 
 def roundoff(view: View) -> Finding | None:
@@ -165,7 +206,7 @@ def step(view: View) -> Finding | None:
     )
 
 
-TESTS: tuple[Callable[[View], Finding | None], ...] = (target, gradient, roundoff, step, decrement)
+TESTS: tuple[Callable[[View], Finding | None], ...] = (target, gradient, roundoff, step, decrement, cosine)
 TESTS_OF_THE_POINT: tuple[Callable[[View], Finding | None], ...] = (target, gradient)
 
 

@@ -1,4 +1,4 @@
-"""What is folded from a Jacobian's row blocks as they come: the normal equations, and a QR triangle.
+"""What is folded from a Jacobian's row blocks as they come: column norms, the normal equations, a QR triangle.
 
 Blocks arrive as J transposed, (p, rows): that is how forward mode with p directions yields them. Each stripe folds its
 own blocks in order, and stripes are merged in order, so the bits do not depend on threads. J is never whole.
@@ -30,6 +30,27 @@ class Fold(Protocol[Folded]):
 
 LAPACK_BLOCK = 32
 """Columns that LAPACK's blocked QR works on at a time."""
+
+
+class NormsFold:
+    """The lengths of J's columns by stripes, without overflow or underflow. Cost 3 m p operations."""
+
+    def __init__(self, size: int, dtype: np.dtype[Any], stripes: int) -> None:
+        self._norms = [np.zeros(size, dtype) for _ in range(stripes + 1)]
+
+    def add(self, stripe: int, transposed: Array, residual: Array) -> None:
+        """`transposed` (p, m); the residual is not looked at."""
+        widest = np.maximum.reduce(np.abs(transposed), 1, initial=0)
+        scaled = transposed / np.where(widest > 0, widest, 1)[:, None]
+        norms = self._norms[stripe]
+        np.hypot(norms, widest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled)), norms)
+
+    def result(self) -> Array:
+        norms = self._norms[0]
+        for later in self._norms[1:]:
+            np.hypot(norms, later, norms)
+        norms[norms == 0] = 1
+        return norms
 
 
 class GramFold:

@@ -6,7 +6,7 @@ Derivatives are compiled on first use and shared with batches. Every answer is a
     hvp                      forward over reverse, about 2.5 gradients
     hessian                  an affine residual: 2 J'J, streamed; else forward over reverse, B rows of H in a pass,
                              p / B passes, then (H + H') / 2 so that it is exactly symmetric
-    jacobian, gram, tsqr     forward mode with all p directions at once, one row block at a time. For an affine
+    jacobian and its folds   forward mode with all p directions at once, one row block at a time. For an affine
                              residual that is a copy of the data; for deep networks with few outputs, reverse mode
                              row by row would be cheaper, and enters in problem.py
 """
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
-from nablad.solvers.autodiff.folds import Fold, GramFold, TsqrFold
+from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
 from nablad.solvers.autodiff.structure import Linearity
@@ -119,6 +119,12 @@ class GraphObjective:
         outputs = self._run("jacobian", theta)
         parts = outputs[: len(outputs) // 2]
         return np.concatenate([part.reshape(self.size, -1).T for part in parts])
+
+    def column_norms(self, theta: FloatArray) -> FloatArray:
+        """The lengths of the Jacobian's columns (p,), 1 where a column is zero; streamed over row blocks."""
+        self._need_residual("column_norms")
+        self.counters.jacobian += 1
+        return self._fold(theta, NormsFold(self.size, self.dtype, self._evaluator("jacobian").stripes))
 
     def gram(self, theta: FloatArray) -> Gram:
         """J'J (p, p), J'r (p,), r'r, streamed over row blocks."""

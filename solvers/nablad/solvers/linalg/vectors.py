@@ -9,6 +9,7 @@ the few numbers of a small problem.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ def norm(v: FloatArray) -> float:
         return largest
     w = v / largest
     return largest * math.sqrt(float(w.dot(w)))
+
+
+@cache
+def epsilon(dtype: np.dtype[Any]) -> float:
+    """The relative spacing of numbers of this type; np.finfo takes half a microsecond to say so."""
+    return float(np.finfo(dtype).eps)
 
 
 def is_finite(v: FloatArray) -> bool:

@@ -46,6 +46,10 @@ class State:
     """At theta, shape (p, p), where the method has it."""
     triangle: FloatArray | None = None
     """R of J = QR at theta, shape (k, p), where the method has it."""
+    column_norms: FloatArray | None = None
+    """Of the Jacobian of an affine residual, shape (p,), 1 where a column is zero; None elsewhere."""
+    jacobian_norm: float = math.nan
+    """The length of `column_norms`: the Jacobian's Frobenius norm."""
     unfinished: bool = False
     """A refinement is due: tests of the next step's size must wait for it."""
     proposal: Finding | None = None

@@ -15,7 +15,9 @@ Step lengths:
   stable.
 
 The roundoff of the gradient is estimated as eps L ||theta||, L being the curvature last seen along the path,
-||g_{k+1} - g_k|| / ||theta_{k+1} - theta_k||.
+||g_{k+1} - g_k|| / ||theta_{k+1} - theta_k||; before a run ends by it, two products with the Hessian confirm it. Where
+the residual is affine, one pass over the rows at the start finds the norms of the Jacobian's columns, for the tests
+that are free of the parameters' units (stopping.py).
 
 Cost per iteration: one value and gradient, and one value more for each refused trial. Memory: three vectors.
 """
@@ -24,20 +26,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.power import largest_curvature
-from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm, ratio
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, norm, ratio
 from nablad.solvers.methods.base import State, refuse_bounds
-from nablad.solvers.methods.line_search import Armijo, Ray, Search, backtrack, search_failure
+from nablad.solvers.methods.line_search import Armijo, Ray, backtrack, search_failure
 from nablad.solvers.objective import Objective
 from nablad.solvers.status import Finding, Status
 
 ROUNDOFF_MARGIN = 4.0
-"""How many roundings of theta a gradient must exceed to mean something."""
+"""How many roundings of theta a gradient must exceed to mean something, by the bound eps L ||theta||."""
+SHARP_MARGIN = 32.0
+"""The same by an estimate of one rounding's true effect: an evaluation rounds in every sum that theta enters."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +85,32 @@ class GradientDescent:
         refuse_bounds(self.name, objective)
         value, gradient = objective.value_and_gradient(theta)
         length = norm(gradient)
-        cauchy, seen = math.nan, math.nan
+        cauchy, seen, norms = math.nan, math.nan, None
         if 0.0 < length < math.inf and math.isfinite(value):
             cauchy, seen = _cauchy_step(objective, theta, gradient, length)
+            if objective.capabilities.residual and objective.capabilities.affine:
+                norms = objective.column_norms(theta)
         given = self.step_length.step_size if isinstance(self.step_length, Constant) else self.step_length.initial
-        return DescentState(
+        state = DescentState(
             theta=theta,
             value=value,
             gradient=gradient,
             gradient_norm=length,
-            gradient_over_roundoff=_over_roundoff(length, seen, theta),
+            gradient_over_roundoff=_over_roundoff(length, seen * norm(theta), theta.dtype),
+            column_norms=norms,
+            jacobian_norm=math.nan if norms is None else norm(norms),
             direction=np.zeros_like(theta),
             next_step=cauchy if given is None else given,
             curvature_seen=seen,
         )
+        return _confirmed(objective, state)
 
     def step(self, objective: Objective, state: DescentState, limits: Limits) -> DescentState:
         if isinstance(self.step_length, Constant):
-            return self._constant_step(objective, state, self.step_length.step_size)
-        return self._searched_step(objective, state, self.step_length)
+            following = self._constant_step(objective, state, self.step_length.step_size)
+        else:
+            following = self._searched_step(objective, state, self.step_length)
+        return _confirmed(objective, following)
 
     def _direction(self, state: DescentState) -> FloatArray:
         if self.momentum == 0.0:
@@ -118,16 +129,20 @@ class GradientDescent:
 
     def _searched_step(self, objective: Objective, state: DescentState, settings: Armijo) -> DescentState:
         direction = self._direction(state)
-        slope = float(state.gradient.dot(direction))
-        if not slope < -DESCENT_ANGLE * state.gradient_norm * norm(direction):
-            direction = -state.gradient
-            slope = -state.gradient_norm * state.gradient_norm
-        found = backtrack(objective, Ray(state.theta, direction, state.value, slope), state.next_step, settings)
+        length = norm(direction)
+        unit = direction / length
+        slope = float(state.gradient.dot(unit))
+        if not slope < -DESCENT_ANGLE * state.gradient_norm:
+            direction, length = -state.gradient, state.gradient_norm
+            unit, slope = direction / length, -length
+        # Along the unit vector: g'g may overflow or vanish where g does not.
+        found = backtrack(objective, Ray(state.theta, unit, state.value, slope), state.next_step * length, settings)
         trial = found.trial
         if trial is None:
-            return _stalled(state, found)
-        following = trial.step * (settings.grow if found.trials == 1 else 1.0)
-        return _moved(state, trial.theta, trial.value, trial.gradient, direction, trial.step, following)
+            return _ended(state, *search_failure(found, state.gradient_norm))
+        step = trial.step / length
+        following = step * (settings.grow if found.trials == 1 else 1.0)
+        return _moved(state, trial.theta, trial.value, trial.gradient, direction, step, following)
 
 
 DESCENT_ANGLE = 1e-3
@@ -149,11 +164,24 @@ def _cauchy_step(objective: Objective, theta: FloatArray, gradient: FloatArray, 
     return (0.1 * scale if scale > 0.0 else 1.0) / length, math.nan
 
 
-def _over_roundoff(length: float, curvature: float, theta: FloatArray) -> float:
-    if math.isnan(curvature):
-        return math.inf
-    eps = float(np.finfo(theta.dtype).eps)
-    return ratio(length, ROUNDOFF_MARGIN * eps * curvature * norm(theta))
+def _over_roundoff(length: float, change: float, dtype: np.dtype[Any], margin: float = ROUNDOFF_MARGIN) -> float:
+    """The gradient in units of what a change of theta by its own roundoff does, `change` being H |theta| in size."""
+    return math.inf if math.isnan(change) else ratio(length, margin * epsilon(dtype) * change)
+
+
+def _confirmed(objective: Objective, state: DescentState) -> DescentState:
+    """The state, its gradient said to be roundoff only if the Hessian itself agrees.
+
+    L ||theta|| takes the steepest direction for that of the largest parameter, and is far too large where theta is long
+    in a direction in which f is flat. What rounding theta does is H s, with s_i = +-|theta_i| at random; of two such
+    vectors, which for p = 2 are all that differ, the larger H s counts.
+    """
+    if state.gradient_over_roundoff > 1.0 or state.gradient_norm == 0.0 or not state.accepted:
+        return state
+    signs = np.where(np.random.default_rng(0).random(state.theta.size) < 0.5, -1.0, 1.0).astype(state.theta.dtype)
+    change = max(norm(objective.hvp(state.theta, v)) for v in (state.theta, signs * state.theta))
+    over = _over_roundoff(state.gradient_norm, change, state.theta.dtype, SHARP_MARGIN)
+    return replace(state, gradient_over_roundoff=over)
 
 
 def _moved(
@@ -168,9 +196,8 @@ def _moved(
     moved = step * norm(direction)
     length = norm(gradient)
     size = norm(theta)
-    eps = float(np.finfo(theta.dtype).eps)
     # A step of a few roundings of theta says nothing of the curvature.
-    tells = moved > 1e3 * eps * size
+    tells = moved > 1e3 * epsilon(theta.dtype) * size
     seen = norm(gradient - state.gradient) / moved if tells else state.curvature_seen
     return DescentState(
         theta=theta,
@@ -179,7 +206,9 @@ def _moved(
         gradient_norm=length,
         step_size=step,
         relative_step=ratio(moved, size),
-        gradient_over_roundoff=math.inf if math.isnan(seen) else ratio(length, ROUNDOFF_MARGIN * eps * seen * size),
+        gradient_over_roundoff=_over_roundoff(length, seen * size, theta.dtype),
+        column_norms=state.column_norms,
+        jacobian_norm=state.jacobian_norm,
         direction=direction,
         next_step=following,
         curvature_seen=seen,
@@ -188,10 +217,6 @@ def _moved(
 
 def _ended(state: DescentState, status: Status, message: str) -> DescentState:
     return replace(state, accepted=False, proposal=Finding(status, message))
-
-
-def _stalled(state: DescentState, found: Search) -> DescentState:
-    return _ended(state, *search_failure(found, state.gradient_norm))
 
 
 def _too_long(objective: Objective, state: DescentState, step: float) -> str:

@@ -109,7 +109,8 @@ def backtrack(objective: Objective, ray: Ray, first: float, settings: Armijo) ->
         value, gradient = _evaluate(objective, theta, with_gradient=count == 1)
         if value == -math.inf:
             return Search(None, count, nonfinite, step, plunged=True)
-        promised = step * ray.slope + 0.5 * step * step * ray.bend
+        # step * step may overflow where step * slope does not.
+        promised = step * (ray.slope + 0.5 * step * ray.bend)
         acceptable = value <= ray.value + settings.sufficient_decrease * promised
         if acceptable or abs(value - ray.value) <= noise:
             if gradient is None:
@@ -153,7 +154,7 @@ def _shorter(ray: Ray, step: float, value: float, shrink: float) -> float:
     if not math.isfinite(value):
         return NONFINITE_SHRINK * step
     excess = value - ray.value - step * ray.slope
-    best = -0.5 * ray.slope * step * step / excess if excess > 0.0 else 0.0
+    best = step * (-0.5 * (step * ray.slope) / excess) if excess > 0.0 else 0.0
     return min(max(best, NONFINITE_SHRINK * step), shrink * step)
 
 

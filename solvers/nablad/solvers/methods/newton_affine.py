@@ -48,7 +48,8 @@ def init(objective: Objective, theta: FloatArray, value: float, gradient: FloatA
         return replace(blind, proposal=Finding(Status.NONFINITE, "The Jacobian has NaN or infinite entries."))
     with limits.algebra():
         factor = triangle(qr.r)
-        state = replace(blind, triangle=qr.r, factorizations=1)
+        norms = factor.scale
+        state = replace(blind, triangle=qr.r, factorizations=1, column_norms=norms, jacobian_norm=norm(norms))
         return _propose(state, factor, factor.step(qr.qtr, theta))
 
 
