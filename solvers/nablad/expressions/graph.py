@@ -105,17 +105,18 @@ def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node
     order: list[Node] = []
     done: set[Node] = set(stop)
     for output in outputs:
-        stack: list[tuple[Node, bool]] = [(output, False)]
+        stack = [output]
         while stack:
-            node, expanded = stack.pop()
-            if node in done:
+            node = stack[-1]
+            waiting = [operand for operand in node.operands if operand not in done]
+            if waiting and node not in done:
+                waiting.reverse()
+                stack += waiting
                 continue
-            if expanded:
+            stack.pop()
+            if node not in done:
                 done.add(node)
                 order.append(node)
-            else:
-                stack.append((node, True))
-                stack.extend((operand, False) for operand in reversed(node.operands) if operand not in done)
     return order
 
 

@@ -167,7 +167,8 @@ class _Run:
     def _advance(self, progress: Progress) -> None:
         with np.errstate(all="ignore"):
             state = self.method.step(self.objective, progress.state, self.limits)
-        self.finished = self.objective.counters.snapshot()
+        if self.checkpoint_every:
+            self.finished = self.objective.counters.snapshot()
         progress.advance(state, self.eps)
 
     def _judge(self, progress: Progress) -> Finding | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from nablad.expressions import ROWS, data, parameter
 from nablad.expressions import symbols as s
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.problem import Compiled, Problem
+from nablad.solvers.models import LeastSquares
 from nablad.solvers.objective import UnsupportedObjective
 
 FLOAT = np.dtype(np.float64)
@@ -74,3 +77,25 @@ def test_columns_must_agree() -> None:
     problem = Problem(theta.node, (a.node, b.node), s.sum(output).node, output.node)
     with pytest.raises(ValueError, match="disagree"):
         GraphObjective(Compiled(problem, FLOAT), {"a": np.ones(3), "b": np.ones(4)})
+
+
+def test_two_threads_at_once_are_refused_and_leave_it_usable() -> None:
+    model = LeastSquares(np.random.default_rng(0).normal(size=(50, 3)), np.ones(50))
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        inside.set()
+        assert go_on.wait(10)
+
+    objective = model.objective(checkpoint=wait)
+    theta, found = np.ones(3), []
+    other = threading.Thread(target=lambda: found.append(objective.value_and_gradient(theta)))
+    other.start()
+    assert inside.wait(10)
+    with pytest.raises(RuntimeError, match="one thread at a time"):
+        objective.value_and_gradient(np.zeros(3))
+    go_on.set()
+    other.join()
+    value, gradient = model.objective().value_and_gradient(theta)
+    assert found[0][0] == value == objective.value(theta)
+    assert np.array_equal(found[0][1], gradient)

@@ -153,7 +153,8 @@ class Evaluator:
         if not program.separable and program.body.bytes(rows) > WHOLE_LIMIT:
             raise MemoryLimit(program.body.bytes(rows), WHOLE_LIMIT)
         self._stripes = stripes_of(rows, max(1, block)) if program.body.outputs else []
-        self._data = [data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0]]
+        self._data = tuple(data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0])
+        self._busy = threading.Lock()
         self._parameters = [np.empty(concrete(x.shape, rows), program.head.dtype) for x in program.head.graph.inputs]
         self._head = Workspace(program.head, 1, rows)
         self._tail = Workspace(program.tail, 1, rows)
@@ -164,18 +165,28 @@ class Evaluator:
         self._sums = [[np.zeros(shape, program.body.dtype) for shape in summed] for _ in self._stripes]
 
     def run(self, parameters: Mapping[str, Array], sink: Sink | None = None) -> tuple[Array | None, ...]:
-        """The outputs, fresh arrays. With a sink, outputs with rows go to it block by block and come back as None."""
-        with np.errstate(all="ignore"):
-            shared = self._start(parameters)
-            gathered: list[Array] = []
-            if sink is None:
-                gathered, sink = self._gather()
-            self._run_stripes(shared, sink)
-            final = self._tail.run([*self._folded(), *shared])
-            return tuple(
-                np.array(final[k]) if kind == "tail" else gathered[k] if gathered else None
-                for kind, k in self.program.order
-            )
+        """The outputs, fresh arrays. With a sink, outputs with rows go to it block by block and come back as None.
+
+        Raises RuntimeError if another thread is at it: the buffers would mix the two without a sign.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("an objective is used by one thread at a time; give each thread its own")
+        try:
+            with np.errstate(all="ignore"):
+                shared = self._start(parameters)
+                gathered: list[Array] = []
+                if sink is None:
+                    gathered, sink = self._gather()
+                self._run_stripes(shared, sink)
+                final = self._tail.run((*self._folded(), *shared))
+                return tuple(
+                    [
+                        final[k].copy() if kind == "tail" else gathered[k] if gathered else None
+                        for kind, k in self.program.order
+                    ]
+                )
+        finally:
+            self._busy.release()
 
     def _start(self, parameters: Mapping[str, Array]) -> tuple[Array, ...]:
         for node, array in zip(self.program.head.graph.inputs, self._parameters, strict=True):
@@ -191,6 +202,8 @@ class Evaluator:
 
     def _gather(self) -> tuple[list[Array], Sink]:
         nodes = self.program.body.graph.outputs[self.program.sums :]
+        if not nodes:
+            return [], _nowhere
         arrays = [np.empty(concrete(x.shape, self._rows), self.program.body.dtype) for x in nodes]
         axes = [_rows_axis(x) for x in nodes]
 
@@ -250,12 +263,16 @@ class Evaluator:
         for start, stop in self._stripes[stripe]:
             if self._checkpoint is not None:
                 self._checkpoint()
-            parts = worker.run([*shared, *(x[start:stop] for x in self._data)], stop - start)
+            parts = worker.run((*shared, *self._rows_of(start, stop)), stop - start)
             for total, part in zip(sums, parts, strict=False):
                 combine(total, part, total)
             if len(parts) > count:
                 sink(stripe, start, stop, parts[count:])
             combine = np.add
+
+    def _rows_of(self, start: int, stop: int) -> tuple[Array, ...]:
+        # The same arrays each time where one block is all: nothing is then bound anew.
+        return self._data if stop - start == self._rows else tuple(x[start:stop] for x in self._data)
 
     @property
     def stripes(self) -> int:
@@ -268,10 +285,10 @@ class Evaluator:
             found = self._head.first_nonfinite(self._parameters)
             for start, stop in (block for stripe in self._stripes for block in stripe):
                 if found is None:
-                    inputs = [*shared, *(x[start:stop] for x in self._data)]
+                    inputs = (*shared, *self._rows_of(start, stop))
                     found = self._workers[0].first_nonfinite(inputs, stop - start)
             if found is None:
-                self._run_stripes(shared, lambda *_: None)
+                self._run_stripes(shared, _nowhere)
                 found = self._tail.first_nonfinite([*self._folded(), *shared])
             return found
 
@@ -280,6 +297,10 @@ class Evaluator:
 def _pool(threads: int) -> ThreadPoolExecutor:
     """The process's helpers beside the calling thread, shared by all evaluators."""
     return ThreadPoolExecutor(threads, thread_name_prefix="nablad-rows")
+
+
+def _nowhere(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
+    """The sink of a body that gathers nothing."""
 
 
 def _copy(source_total: Array, part: Array, total: Array) -> None:

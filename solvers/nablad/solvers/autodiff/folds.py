@@ -33,17 +33,22 @@ LAPACK_BLOCK = 32
 
 
 class NormsFold:
-    """The lengths of J's columns by stripes, without overflow or underflow. Cost 3 m p operations."""
+    """The lengths of J's columns by stripes, without overflow or underflow. Cost 2 m p operations."""
 
     def __init__(self, size: int, dtype: np.dtype[Any], stripes: int) -> None:
+        limits = np.finfo(dtype)
+        self._low, self._high = limits.tiny / limits.eps, limits.max * limits.eps
         self._norms = [np.zeros(size, dtype) for _ in range(stripes + 1)]
 
     def add(self, stripe: int, transposed: Array, residual: Array) -> None:
         """`transposed` (p, m); the residual is not looked at."""
-        widest = np.maximum.reduce(np.abs(transposed), 1, initial=0)
-        scaled = transposed / np.where(widest > 0, widest, 1)[:, None]
+        lengths = np.sqrt(squares := np.einsum("ij,ij->i", transposed, transposed))
+        if not np.all((squares > self._low) & (squares < self._high)):
+            widest = np.maximum.reduce(np.abs(transposed), 1, initial=0)
+            scaled = transposed / np.where(widest > 0, widest, 1)[:, None]
+            lengths = widest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
         norms = self._norms[stripe]
-        np.hypot(norms, widest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled)), norms)
+        np.hypot(norms, lengths, norms)
 
     def result(self) -> Array:
         norms = self._norms[0]

@@ -14,7 +14,7 @@ Derivatives are compiled on first use and shared with batches. Every answer is a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,8 @@ class GraphObjective:
         self._threads = threads
         self._evaluators: dict[str, Evaluator] = {}
         self._by_rows = {x.name for x in compiled.problem.data if row_size(x.shape)[0]}
+        self._fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
+        self._theta = compiled.problem.parameters.name
         lengths = {self._data[name].shape[0] for name in self._by_rows}
         if len(lengths) > 1:
             raise ValueError(f"data columns disagree on the number of rows: {sorted(lengths)}")
@@ -152,8 +154,10 @@ class GraphObjective:
         return self._evaluator("value_and_gradient").first_nonfinite(self._parameters(theta))
 
     def _run(self, name: str, theta: FloatArray, **more: Array) -> tuple[Array, ...]:
-        outputs = self._evaluator(name).run({**self._parameters(theta), **more})
-        return tuple(x for x in outputs if x is not None)
+        parameters = self._parameters(theta)
+        parameters.update(more)
+        # Without a sink every output is an array.
+        return cast(tuple[Array, ...], self._evaluator(name).run(parameters))
 
     def _fold(self, theta: FloatArray, fold: Fold[Folded]) -> Folded:
         evaluator = self._evaluator("jacobian")
@@ -188,8 +192,7 @@ class GraphObjective:
         return self._evaluators[name]
 
     def _parameters(self, theta: FloatArray) -> dict[str, Array]:
-        fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
-        return {**fixed, self._compiled.problem.parameters.name: self._vector(theta)}
+        return {**self._fixed, self._theta: self._vector(theta)}
 
     def _vector(self, values: FloatArray) -> Array:
         vector = np.asarray(values, self.dtype)

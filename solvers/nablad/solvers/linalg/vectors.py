@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[Any]
 
+_DOUBLE = np.dtype(np.float64)
 _SAFE_LOW = 1e-270
 _SAFE_HIGH = 1e300
 
 
 def norm(v: FloatArray) -> float:
     """The Euclidean length of v, shape (p,); NaN or inf where an entry is."""
-    v = v if v.dtype == np.float64 else v.astype(np.float64)
+    v = v if v.dtype is _DOUBLE else v.astype(np.float64)
     square = float(v.dot(v))
     if _SAFE_LOW < square < _SAFE_HIGH:
         return math.sqrt(square)

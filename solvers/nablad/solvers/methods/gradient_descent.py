@@ -125,7 +125,8 @@ class GradientDescent:
             return _ended(state, Status.UNBOUNDED, f"The value is -inf after a step of {step:.3g}.")
         if not math.isfinite(value) or not is_finite(gradient):
             return _ended(state, Status.DIVERGED, _too_long(objective, state, step))
-        return _moved(state, theta, value, gradient, direction, step, step)
+        moved = step * (state.gradient_norm if self.momentum == 0.0 else norm(direction))
+        return _moved(state, theta, value, gradient, direction, moved, step, step)
 
     def _searched_step(self, objective: Objective, state: DescentState, settings: Armijo) -> DescentState:
         direction = self._direction(state)
@@ -142,7 +143,7 @@ class GradientDescent:
             return _ended(state, *search_failure(found, state.gradient_norm))
         step = trial.step / length
         following = step * (settings.grow if found.trials == 1 else 1.0)
-        return _moved(state, trial.theta, trial.value, trial.gradient, direction, step, following)
+        return _moved(state, trial.theta, trial.value, trial.gradient, direction, trial.step, step, following)
 
 
 DESCENT_ANGLE = 1e-3
@@ -190,10 +191,11 @@ def _moved(
     value: float,
     gradient: FloatArray,
     direction: FloatArray,
+    moved: float,
     step: float,
     following: float,
 ) -> DescentState:
-    moved = step * norm(direction)
+    """The state at the new point, `moved` away."""
     length = norm(gradient)
     size = norm(theta)
     # A step of a few roundings of theta says nothing of the curvature.
