@@ -85,7 +85,8 @@ class AioTransport:
 
     async def _initial_metadata(self, effect: Metadata) -> dict[str, str]:
         call: Any = effect.stream
-        return dict(await call.initial_metadata())
+        # In grpcio 1.71 its keys() gives pairs, and dict() alone would stumble.
+        return dict(tuple(await call.initial_metadata()))
 
     async def _receive(self, effect: Receive) -> Any:
         call: Any = effect.stream
