@@ -149,8 +149,8 @@ def test_slow_progress_is_progress() -> None:
 @pytest.mark.parametrize("multiple", [2.0, 2.0001, 2.1, 1e3])
 def test_a_constant_step_of_two_over_the_curvature_or_more_never_converges(multiple: float) -> None:
     curvature = 2.0 * np.linalg.eigvalsh(X.T @ X)[-1]
-    model = LeastSquares(X, Y)
-    report = solve(model.objective(), GradientDescent(Constant(multiple / curvature)), model.start())
+    model, stopping = LeastSquares(X, Y), Stopping(max_iterations=1500)
+    report = solve(model.objective(), GradientDescent(Constant(multiple / curvature)), model.start(), stopping)
     assert not report.success
     assert np.isfinite(report.value)
 
@@ -203,3 +203,20 @@ def test_column_norms(rows: int, scale: float) -> None:
     expected = np.hypot(np.append(scale * np.linalg.norm(A / scale, axis=0), np.sqrt(rows)), [0.5, 0.5, 0.5, 0.0])
     assert np.allclose(objective.column_norms(np.zeros(4)), expected, rtol=1e-13)
     assert LeastSquares(A, np.ones(rows)).objective().column_norms(np.zeros(3))[1] == 1.0
+
+
+@pytest.mark.parametrize("condition", [1e3, 1e6, 1e9, 1e11, 1e13])
+@pytest.mark.parametrize("seed", range(4))
+def test_two_iterations_end_in_success_whatever_the_condition(seed: int, condition: float) -> None:
+    """Where theta keeps few digits, the least value is had all the same, as by any backward stable method."""
+    rng = np.random.default_rng(seed)
+    U, V = (np.linalg.qr(rng.standard_normal((rows, 7)))[0] for rows in (40, 7))
+    A = U @ np.diag(np.geomspace(1.0, 1.0 / condition, 7)) @ V.T
+    y = A @ rng.standard_normal(7) + 10.0 ** (2.0 - 3.0 * seed) * rng.standard_normal(40)
+    model = LeastSquares(A, y)
+    report = solve(model.objective(), Newton(), rng.standard_normal(7))
+    assert report.success, report.message
+    assert report.iterations <= 2
+    least = np.linalg.norm(y - A @ np.linalg.lstsq(A, y, rcond=None)[0])
+    rounding = 10.0 * EPS * (np.linalg.norm(y) + np.linalg.norm(A) * np.linalg.norm(report.theta))
+    assert report.value <= (least + rounding) ** 2

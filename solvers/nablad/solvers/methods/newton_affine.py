@@ -5,7 +5,8 @@ many digits it has. The Hessian 2 J'J squares the condition; the step is therefo
 (linalg/least_squares.py). A first step from the start loses the digits of a far start and those of kappa; a second,
 from the true residual at the new point, gives them back where that can be had (Bjorck 1996, section 2.9.3): by the
 corrected seminormal equations from the gradient alone while kappa is moderate, by another QR with the residual beyond.
-The run ends when a step is below its own uncertainty, or no longer shrinks: two iterations, as a rule.
+The run ends when a step is below its own uncertainty, when the data's own rounding explains the gradient that is left,
+or when steps no longer shrink: after two iterations, whatever the condition.
 
 Cost: one pass over the rows for QR (2 N p^2), and one value and gradient per iteration (4 N p).
 """
@@ -20,11 +21,13 @@ import numpy as np
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.least_squares import Step, Triangle, triangle
 from nablad.solvers.linalg.symmetric import Curvature
-from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm
+from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm, ratio
 from nablad.solvers.methods.newton_state import NewtonState, relative_length
 from nablad.solvers.objective import Objective
 from nablad.solvers.status import Finding, Status
 
+BACKWARD_MARGIN = 16.0
+"""In eps: what blocked QR and one evaluation of the gradient leave, by their sums."""
 SEMINORMAL_CONDITION = 1e6
 """Up to this condition kappa^2 eps < 1e-3, and the seminormal equations' correction is as good as QR's."""
 
@@ -109,8 +112,20 @@ def _propose(state: NewtonState, factor: Triangle, found: Step) -> NewtonState:
 
 
 def _judge(state: NewtonState, before: float, eps: float) -> NewtonState:
-    """After the refinement: end where steps no longer shrink."""
-    if state.refinements < 2 or state.relative_step <= 0.5 * before:
+    """After the refinement: end where rounding the data would change as much, or where steps no longer shrink."""
+    if state.refinements < 2:
+        return state
+    error = _backward_error(state)
+    if error <= BACKWARD_MARGIN * eps:
+        return replace(
+            state,
+            proposal=Finding(
+                Status.ROUNDOFF,
+                f"After {state.refinements} steps this is the exact solution for data that differ by {error:.1e}, less "
+                f"than their rounding; the next step would be {state.relative_step:.1e} of the parameters.",
+            ),
+        )
+    if state.relative_step <= 0.5 * before:
         return state
     below = state.predicted_decrease <= 100.0 * eps * state.value
     status = Status.ROUNDOFF if below else Status.NO_PROGRESS
@@ -122,6 +137,18 @@ def _judge(state: NewtonState, before: float, eps: float) -> NewtonState:
             f"{before:.1e}, and promises a decrease of {state.predicted_decrease:.1e}.",
         ),
     )
+
+
+def _backward_error(state: NewtonState) -> float:
+    """The relative change of J's columns and of y that would explain the gradient, to first order.
+
+    |J_j'r| <= error ||J_j|| (||r|| + sum_k ||J_k|| |theta_k|), in no units (Higham 2002, theorem 20.3). Beyond it no
+    digit of theta means anything, whatever the condition.
+    """
+    norms = state.column_norms
+    assert norms is not None
+    known = math.sqrt(state.value) + float(norms.dot(np.abs(state.theta)))
+    return ratio(0.5 * float(np.max(np.abs(state.gradient) / norms, initial=0.0)), known)
 
 
 def _risen(state: NewtonState, value: float) -> NewtonState:
