@@ -94,6 +94,7 @@ def refuse_after(run: Any, proxy: Proxy, seq: int) -> None:
 def test_calls_are_repeated_once_the_server_is_known(through: Any, proxy: Proxy, long_model: LeastSquares) -> None:
     run = descend(through, long_model, 2)
     run.result()
+    session_of(through).backoff = Backoff(first=0.02, longest=0.2, tries=50)
     proxy.refuse()
     proxy.cut()
     threading.Timer(0.1, lambda: proxy.refuse(False)).start()

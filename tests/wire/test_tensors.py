@@ -194,3 +194,19 @@ def test_the_content_hash_is_what_the_architecture_says() -> None:
     assert tensors.content_hash(array.dtype, (1, 3), [data[:5], data[5:]]) == by_hand
     others = [array.T, array.ravel(), array.astype("f4"), array.astype("i8"), -array, np.array(1.0)]
     assert len({by_hand, *(tensors.hash_array(a) for a in others)}) == len(others) + 1
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_readable_tensors_have_the_same_bits(dtype: str) -> None:
+    limits = np.iinfo(np.int64) if dtype == "int64" else np.finfo(dtype)
+    numbers = [0, 1, -1, limits.max, limits.min] + ([] if dtype == "int64" else [-0.0, np.nan, -np.inf, 5e-324, 0.1])
+    array = np.array(numbers, dtype)
+    if dtype == "float32":
+        array[6:7].view(np.uint32)[:] = 0x7F800001  # a signalling NaN
+    for each in (array, array[:5], array[:0], array[0]):
+        tensor = tensors.encode(each, readable=32)
+        expected = "raw" if dtype == "float32" and np.isnan(each).any() else "values"
+        assert tensor.WhichOneof("encoding") == expected
+        assert tensors.decode(tensor).tobytes() == each.tobytes()
+    assert tensors.encode(np.zeros(33), readable=32).WhichOneof("encoding") == "raw"
+    assert tensors.encode(array).WhichOneof("encoding") == "raw"

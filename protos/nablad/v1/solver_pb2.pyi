@@ -341,7 +341,7 @@ class ListSolveJobsRequest(google.protobuf.message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     STATES_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most 1000; 50 unless given."""
+    """At most 1000; 50 unless given. A page that would be large is shorter."""
     page_token: builtins.str
     """From the response before."""
     @property

@@ -71,7 +71,9 @@ class Tensor(google.protobuf.message.Message):
 
     @property
     def values(self) -> Global___Values:
-        """One number per element: easy to write by hand and in JSON."""
+        """One number per element: easy to write by hand and to read in JSON. The server's replies use it for tensors of at
+        most 32 elements, and raw beyond.
+        """
 
     def __init__(
         self,

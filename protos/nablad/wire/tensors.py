@@ -1,8 +1,10 @@
 """Dense arrays on the wire: ndarray <-> nablad.v1.Tensor.
 
-Elements are little-endian and in C order. `encode` writes raw bytes, or a dataset reference where the array is larger
-than `inline_limit` and there is somebody to upload it. `decode` believes nothing that a tensor says of itself: every
-contradiction is a `TensorError` that names the field, before any memory is taken. Raw bytes are viewed, not copied.
+Elements are little-endian and in C order. `encode` writes raw bytes; typed values, which people can read in JSON, where
+the array is small and it is asked to; or a dataset reference where the array is larger than `inline_limit` and there is
+somebody to upload it. The bits are the same whichever way. `decode` believes nothing that a tensor says of itself:
+every contradiction is a `TensorError` that names the field, before any memory is taken. Raw bytes are viewed, not
+copied.
 
 An array's content hash is the SHA-256 of
 
@@ -29,6 +31,8 @@ Resolve = Callable[[str], AnyArray]
 
 INLINE_LIMIT = 1 << 20
 FILL_LIMIT = 1 << 28
+READABLE_ELEMENTS = 32
+"""Arrays of a reply that are no longer than this travel as typed values."""
 MAX_RANK = 32  # numpy 1.26's own
 MAX_BYTES = (1 << 63) - 1
 
@@ -130,15 +134,22 @@ def hash_array(array: AnyArray) -> str:
     return content_hash(array.dtype, array.shape, (buffer(array),))
 
 
-def encode(array: AnyArray, *, inline_limit: int = INLINE_LIMIT, upload: Upload | None = None) -> tensor_pb2.Tensor:
+def encode(
+    array: AnyArray, *, readable: int = 0, inline_limit: int = INLINE_LIMIT, upload: Upload | None = None
+) -> tensor_pb2.Tensor:
     """An array of float64, float32 or int64, any shape, order and byte order, as a Tensor.
 
-    `upload` takes an array of more than `inline_limit` bytes and returns its dataset's name; without it, everything
-    goes inline. TypeError for other dtypes.
+    At most `readable` elements become typed values (but not a float32 NaN, whose bits Python would change). `upload`
+    takes an array of more than `inline_limit` bytes and returns its dataset's name; without it, everything goes inline.
+    TypeError for other dtypes.
     """
-    tensor = tensor_pb2.Tensor(dtype=element_of(array.dtype).data_type, shape=array.shape)
+    element = element_of(array.dtype)
+    tensor = tensor_pb2.Tensor(dtype=element.data_type, shape=array.shape)
     if upload is not None and array.nbytes > inline_limit:
         tensor.dataset = upload(array)
+    elif array.size <= readable and not (element.name == "float32" and np.isnan(array).any()):
+        tensor.values.SetInParent()
+        getattr(tensor.values, element.name).extend(array.ravel().tolist())
     else:
         tensor.raw = bytes(buffer(array))
     return tensor

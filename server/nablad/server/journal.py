@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from nablad.server.store import Block, JobRecord
-from nablad.v1 import event_pb2, solver_pb2, tensor_pb2, termination_pb2
+from nablad.v1 import event_pb2, solver_pb2, termination_pb2
 from nablad.wire.statuses import STATUSES
-from nablad.wire.tensors import decode, encode
+from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, decode, encode
 
 
 def state_event(
@@ -30,8 +31,12 @@ def block(first_seq: int, *events: event_pb2.SolveEvent) -> Block:
     return Block(first_seq, last_seq, message.SerializeToString())
 
 
-def result_without_report(record: JobRecord, status: str, message: str) -> event_pb2.SolveResult:
-    """The outcome of a job whose worker could not tell it: the best point that is known of."""
+def result_without_report(
+    record: JobRecord, status: str, message: str, upload: Callable[[AnyArray], str]
+) -> event_pb2.SolveResult:
+    """The outcome of a job whose worker could not tell it: the best point that is known of. `upload` takes a large one,
+    and may refuse it with an OSError: then the point is left out.
+    """
     row = STATUSES[status]
     best = event_pb2.Iterate.FromString(record.best_point or record.best_iterate)
     last = event_pb2.Iterate.FromString(record.last_iterate)
@@ -54,21 +59,23 @@ def result_without_report(record: JobRecord, status: str, message: str) -> event
         ),
     )
     if best.HasField("theta"):
-        result.theta.CopyFrom(best.theta)
-        result.parameters.extend(_by_name(best.theta, solver_pb2.ModelSummary.FromString(record.summary)))
+        theta = decode(best.theta)
+        try:
+            result.theta.CopyFrom(encode(theta, readable=READABLE_ELEMENTS, upload=upload))
+        except OSError:
+            return result
+        if theta.nbytes <= INLINE_LIMIT:
+            result.parameters.extend(_by_name(theta, solver_pb2.ModelSummary.FromString(record.summary)))
     return result
 
 
-def _by_name(theta: tensor_pb2.Tensor, summary: solver_pb2.ModelSummary) -> list[event_pb2.NamedTensor]:
-    if theta.WhichOneof("encoding") == "dataset":
-        return []
-    vector = decode(theta)
+def _by_name(theta: AnyArray, summary: solver_pb2.ModelSummary) -> list[event_pb2.NamedTensor]:
     found = []
     start = 0
     for row in summary.layout:
         size = math.prod(row.shape)
-        value = encode(vector[start : start + size].reshape(tuple(row.shape)))
-        found.append(event_pb2.NamedTensor(name=row.name, value=value))
+        value = theta[start : start + size].reshape(tuple(row.shape))
+        found.append(event_pb2.NamedTensor(name=row.name, value=encode(value, readable=READABLE_ELEMENTS)))
         start += size
     return found
 

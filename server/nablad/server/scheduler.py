@@ -24,6 +24,7 @@ from nablad.server.store import Block, JobChange, JobRecord, Store, UnknownJob
 from nablad.server.supervisor import Template, Worker, WorkerLost
 from nablad.v1 import dataset_pb2, event_pb2
 from nablad.wire.statuses import status_name
+from nablad.wire.tensors import AnyArray
 
 RESTART_SECONDS = 1.0
 
@@ -43,6 +44,8 @@ class Scheduler:
         self._reasons: dict[str, str] = {}
         """Of the cancels under way."""
         self._in_use: dict[str, frozenset[str]] = {}
+        self.unfinished_bytes = 0
+        """Of the specs of all jobs that have not ended."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -95,6 +98,7 @@ class Scheduler:
         if is_new:
             logs.info("job created", job=record.name, title=record.title)
             self._in_use[record.name] = record.datasets
+            self.unfinished_bytes += len(record.spec)
             self._idle.clear()
             self._queue.append(record.name)
             self._wake()
@@ -129,9 +133,12 @@ class Scheduler:
                     continue
                 finally:
                     ready.set()
-                while (name := await self._next(worker)) is not None:
-                    if not await self._carry_out(worker, name):
-                        break
+                try:
+                    while (name := await self._next(worker)) is not None:
+                        if not await self._carry_out(worker, name):
+                            break
+                except Exception:
+                    logs.error("slot failed inside the server", worker=worker.pid)
                 logs.warning("worker ended", worker=worker.pid)
                 worker.kill()
         finally:
@@ -270,7 +277,15 @@ class Scheduler:
 
     async def _finish_without_report(self, name: str, status: str, message: str) -> JobRecord:
         record = await self._store.get(name)
-        result = journal.result_without_report(record, status, message)
+        kept: list[dataset_pb2.Dataset] = []
+
+        def upload(array: AnyArray) -> str:
+            kept.append(self._catalog.files.put(array))
+            return kept[-1].name
+
+        result = await asyncio.to_thread(journal.result_without_report, record, status, message, upload)
+        for dataset in kept:
+            self._catalog.add(dataset)
         done = event_pb2.SolveEvent(done=event_pb2.Done(result=result))
         record = await self._store.append(name, record.epoch, journal.block(record.last_seq + 1, done))
         await self._finish(name, result)
@@ -286,7 +301,8 @@ class Scheduler:
         await self._store.append(name, record.epoch, block, change)
         status = status_name(result.termination.status)
         logs.info("job ended", job=name, status=status, iterations=result.iterations)
-        self._in_use.pop(name, None)
+        del self._in_use[name]
+        self.unfinished_bytes -= len(record.spec)
         self._reasons.pop(name, None)
         await self._forget_the_oldest()
         if not self._in_use:

@@ -29,6 +29,7 @@ from grpc_reflection.v1alpha import reflection
 from nablad.server import logs
 from nablad.server.datasets.catalog import Catalog
 from nablad.server.datasets.files import DatasetFiles
+from nablad.server.home import InUse, home
 from nablad.server.scheduler import Scheduler
 from nablad.server.services.boundary import Boundary, Tokens
 from nablad.server.services.datasets import DatasetService
@@ -81,15 +82,15 @@ async def _serve(settings: Settings, announce: Callable[[int], None] | None) -> 
     _check_address(settings)
     logs.configure(settings.log_format)
     with ExitStack() as stack:
-        if settings.data_dir is None:
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nablad-", ignore_cleanup_errors=True)))
-        else:
-            root = settings.data_dir
-        directory = root / "datasets"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory = stack.enter_context(home(settings.data_dir)) / "datasets"
+            directory.mkdir(exist_ok=True)
+        except InUse as error:
+            raise CannotServe(
+                f"{error.path} is in use by another server: give each one a --data-dir of its own"
+            ) from None
         except OSError as error:
-            raise CannotServe(f"cannot use {directory} for data: {error.strerror}") from None
+            raise CannotServe(f"cannot use {settings.data_dir or tempfile.gettempdir()} for data: {error}") from None
         server = Server(settings, directory)
         stop = asyncio.Event()
         _end_on_signals(stop, stack.close)
@@ -151,7 +152,7 @@ class Server:
         self._store = MemoryStore()
         config = WorkerConfig(datasets=directory, threads=settings.threads, limits=settings.limits)
         self._template = Template(config)
-        self._catalog = Catalog(DatasetFiles(directory), settings.limits)
+        self._catalog = Catalog(DatasetFiles(directory, settings.limits.free_bytes), settings.limits)
         self._scheduler = Scheduler(self._store, self._template, self._catalog, settings)
         self._short = ShortRequests(self._template, self._catalog, settings)
         self._watchers = Watchers(self._store, self._scheduler, settings)

@@ -36,6 +36,8 @@ class Limits(BaseModel):
     """Of one job's recorded thetas."""
     title: PositiveInt = 120
     queue: PositiveInt = 10_000
+    unfinished_bytes: PositiveInt = 2 * GIB
+    """Of the specs of the jobs that have not ended."""
     watchers: PositiveInt = 1_000
     finished_jobs: PositiveInt = 1_000
     finished_bytes: PositiveInt = 2 * GIB
@@ -47,6 +49,10 @@ class Limits(BaseModel):
     uploads: PositiveInt = 32
     short_requests: PositiveInt = 256
     """Validations and predictions that may wait for the reserved worker."""
+    short_request_bytes: PositiveInt = 256 * MIB
+    """Of those together."""
+    prediction_bytes: PositiveInt = GIB
+    """What a prediction may give back."""
 
 
 class Settings(BaseModel):

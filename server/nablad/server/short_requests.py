@@ -29,6 +29,10 @@ class _Request:
     answer: asyncio.Future[bytes]
     deaths: int = 0
 
+    @property
+    def size(self) -> int:
+        return sum(len(part) for part in self.frame.parts)
+
     def fail(self, error: errors.ServiceError) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
@@ -66,7 +70,9 @@ class ShortRequests:
 
         Refused as the worker refuses; LimitReached where the line is full; Unavailable where the worker died of it.
         """
-        if len(self._line) >= self._settings.limits.short_requests:
+        limits = self._settings.limits
+        waiting = sum(request.size for request in self._line)
+        if len(self._line) >= limits.short_requests or (self._line and waiting > limits.short_request_bytes):
             raise errors.LimitReached(
                 "too many requests wait to be checked", "TOO_MANY_REQUESTS", "short_requests", 1.0
             )

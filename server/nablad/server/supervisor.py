@@ -38,6 +38,7 @@ class Worker:
         self.pid = pid
         self._reader = reader
         self._writer = writer
+        self._killed = False
 
     async def send(self, frame: Frame) -> None:
         """Sends a command. WorkerLost."""
@@ -78,13 +79,11 @@ class Worker:
         return self._reader.at_eof()
 
     def kill(self) -> None:
-        """Ends the process at once."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.close()
-
-    def close(self) -> None:
-        """Closes the socket, which ends the worker."""
+        """Ends the process at once, and only once: one that is gone has left its number to whoever comes next."""
+        if not self._killed and not self.is_gone:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        self._killed = True
         self._writer.close()
 
 

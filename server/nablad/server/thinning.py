@@ -1,7 +1,8 @@
 """Which iterates a watcher sees: policies, and the hold-back that keeps the ends of a thinned curve true.
 
-A policy is asked of each iterate alone (its iteration and time), so that a watcher who comes back after any seq gets
-what the first stream would have sent:
+A policy is asked of each iterate alone (its iteration and time), so that a watcher who comes back after any seq goes
+on as the first stream would have; but an interval begins anew, and a budget spreads the rest of a run that has ended
+in the meantime more evenly:
 
     every       iterations 0, n, 2n, ...
     interval    at most one in this time, by the events' own clock
@@ -13,14 +14,14 @@ what the first stream would have sent:
 The first and the last iterate, the best, and the first ten that are not finite are always sent. Which is last or best
 is known only at the end: so the newest skipped iterate and the best one are held back, and sent, in order of seq,
 before the next event that is not an iterate; the best also before any later iterate that goes out, so that no seq ever
-goes backwards. An iterate counts as skipped once nothing can bring it back.
+goes backwards. Nothing but iterates is ever left out: what was skipped between two events is the gap in their seqs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nablad.v1 import event_pb2, solver_pb2
 
@@ -123,14 +124,12 @@ class Thinner:
     omit_theta: bool = False
     settled_seq: int = 0
     """Everything up to here has been sent or finally skipped: the seq from which the watcher may come back."""
-    skipped: int = 0
-    """Iterates finally skipped since the caller last set this to 0."""
     _best_loss: float = math.inf
     _nonfinite: int = 0
     _newest_seq: int = 0
     # Skipped for now; the last and the best may be one and the same.
-    _last: event_pb2.SolveEvent | None = field(default=None)
-    _best: event_pb2.SolveEvent | None = field(default=None)
+    _last: event_pb2.SolveEvent | None = None
+    _best: event_pb2.SolveEvent | None = None
 
     def take(self, event: event_pb2.SolveEvent) -> list[event_pb2.SolveEvent]:
         """The events to send now."""
@@ -156,21 +155,10 @@ class Thinner:
         self._nonfinite += not finite
         kept = self.keeps(iterate.iteration, event.time.seconds * 10**9 + event.time.nanos)
         if kept or iterate.iteration == 0 or (not finite and self._nonfinite <= KEPT_NONFINITE):
-            best, last = self._best, self._last
+            best = None if is_best else self._best
             self._best = self._last = None
-            if best is not None and is_best:
-                self._drop(best, unless=last)
-                best = None
-            if last is not None and last is not best:
-                self.skipped += 1
             return [event] if best is None else [best, event]
-        before, self._last = self._last, event
-        self._drop(before, unless=self._best)
+        self._last = event
         if is_best:
-            before, self._best = self._best, event
-            self._drop(before, unless=self._last)
+            self._best = event
         return []
-
-    def _drop(self, event: event_pb2.SolveEvent | None, *, unless: event_pb2.SolveEvent | None) -> None:
-        if event is not None and event is not unless:
-            self.skipped += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -20,6 +20,8 @@ from nablad.wire.tensors import AnyArray, TensorError
 Arrays = Mapping[str, AnyArray]
 History = Callable[[], tuple[Iterate, ...]]
 M = TypeVar("M", bound=Message)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def message(kind: type[M], data: bytes) -> M:
@@ -41,8 +43,8 @@ def array(tensor: tensor_pb2.Tensor, arrays: Arrays) -> AnyArray:
 
 
 def moment(stamp: Timestamp) -> datetime:
-    """A timestamp as an aware datetime."""
-    return stamp.ToDatetime(tzinfo=UTC)
+    """A timestamp as an aware datetime, to the microsecond."""
+    return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1000)
 
 
 def optional(owner: Message, name: str) -> Any:

@@ -21,7 +21,6 @@ from nablad.v1 import event_pb2, solver_pb2
 from nablad.wire import statuses
 from nablad.wire.errors import ErrorDetails
 from nablad.wire.rpc import JOB_METADATA
-from nablad.wire.tensors import AnyArray
 
 log = logging.getLogger("nablad.client")
 
@@ -156,10 +155,8 @@ class Watch:
             return
         self._session.reached = True
         block = decode.message(event_pb2.SolveEventBlock, data)
+        arrays = yield from self._session.fetch_references(block)
         fresh = [event for event in block.events if event.seq > self.last_seq]
-        arrays: dict[str, AnyArray] = {}
-        for event in fresh:
-            arrays.update((yield from self._session.fetch_references(event)))
         self._failures = 0
         self.skipped += block.skipped
         if not block.events:

@@ -7,7 +7,6 @@ workers have written arrive by their announcements.
 from __future__ import annotations
 
 import asyncio
-import shutil
 
 from nablad.server.datasets.files import FULL, DatasetFiles, DatasetWriter
 from nablad.server.errors import LimitReached, ResourceNotFound
@@ -27,6 +26,8 @@ class Catalog:
         self._ordinal = 0
         self._uploads = 0
         self._promised = 0
+        self._naming = asyncio.Lock()
+        """Held while a file gets its name or loses it, so that the catalog tells what is there."""
 
     async def load(self) -> None:
         """Reads the directory."""
@@ -76,9 +77,6 @@ class Catalog:
         self._uploads += 1
         self._promised += size
         try:
-            usage = await asyncio.to_thread(shutil.disk_usage, self.files.path)
-            if usage.free - size < self._limits.free_bytes:
-                raise disk_full()
             return await asyncio.to_thread(self.files.write, plan)
         except OSError as error:
             self._release(size)
@@ -88,6 +86,11 @@ class Catalog:
         except BaseException:
             self._release(size)
             raise
+
+    async def commit(self, writer: DatasetWriter, expected: str) -> dataset_pb2.Dataset:
+        """Ends an upload well. Raises what `DatasetWriter.commit` raises."""
+        async with self._naming:
+            return self.add(await asyncio.to_thread(writer.commit, expected))
 
     async def end(self, writer: DatasetWriter) -> None:
         """Frees the upload's place; without a commit before, nothing of it is left."""
@@ -100,9 +103,10 @@ class Catalog:
 
     async def remove(self, name: str) -> None:
         """Forgets the dataset and removes its file. ResourceNotFound."""
-        self.get(name)
-        del self._datasets[name]
-        await asyncio.to_thread(self.files.remove, name)
+        async with self._naming:
+            self.get(name)
+            del self._datasets[name]
+            await asyncio.to_thread(self.files.remove, name)
 
 
 def disk_full() -> LimitReached:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,10 +30,11 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class DatasetFiles:
-    """The directory `path`; it must exist."""
+    """The directory `path`; it must exist. Writing leaves `free_bytes` of its disk alone."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, free_bytes: int = 0) -> None:
         self.path = path
+        self._free_bytes = free_bytes
 
     def _data(self, identifier: str) -> Path:
         return self.path / f"{identifier}.bin"
@@ -45,7 +47,10 @@ class DatasetFiles:
         identifier = names.id_of(names.DATASETS, name)
         if not self._data(identifier).exists():
             return None
-        return json_format.Parse(self._description(identifier).read_text(), dataset_pb2.Dataset())
+        try:
+            return json_format.Parse(self._description(identifier).read_text(), dataset_pb2.Dataset())
+        except (FileNotFoundError, json_format.ParseError):
+            return None  # half of it is gone: upload it again
 
     def scan(self) -> list[dataset_pb2.Dataset]:
         """Every dataset, the oldest first. What an interrupted writer has left is removed."""
@@ -76,7 +81,9 @@ class DatasetFiles:
         self._description(identifier).unlink(missing_ok=True)
 
     def write(self, plan: Layout) -> DatasetWriter:
-        """A new file for an array of this layout."""
+        """A new file for an array of this layout. OSError, with an errno in FULL, where there is no room for it."""
+        if shutil.disk_usage(self.path).free - plan.size_bytes < self._free_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return DatasetWriter(self, plan)
 
     def put(self, array: AnyArray) -> dataset_pb2.Dataset:

@@ -46,10 +46,15 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             if known is not None:
                 return known
         writer = await self._catalog.begin(plan)
+        # What runs in a thread ends before the writer does, though the client may be gone.
+        work: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        work.set_result(None)
         try:
             while (request := await self._next(requests)) is not None:
-                await self._take(request, writer)
-            dataset = await asyncio.to_thread(writer.commit, expected)
+                work = asyncio.ensure_future(self._take(request, writer))
+                await asyncio.shield(work)
+            work = asyncio.ensure_future(self._catalog.commit(writer, expected))
+            return await asyncio.shield(work)
         except TensorError as error:
             raise InvalidRequest([(error.field, error.message)], reason="UPLOAD_DAMAGED") from None
         except OSError as error:
@@ -57,8 +62,11 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
                 raise disk_full() from error
             raise
         finally:
-            await asyncio.shield(self._catalog.end(writer))
-        return self._catalog.add(dataset)
+            await asyncio.shield(self._end(writer, work))
+
+    async def _end(self, writer: DatasetWriter, work: asyncio.Future[Any]) -> None:
+        await asyncio.wait({work})
+        await self._catalog.end(writer)
 
     async def _next(
         self, requests: AsyncIterator[dataset_pb2.UploadDatasetRequest]

@@ -12,10 +12,14 @@ import zlib
 from collections.abc import Iterable
 
 from nablad.server.errors import InvalidRequest
+from nablad.v1 import event_pb2
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 1000
+MAX_BYTES = 4 << 20
+"""A page that would be larger is shorter."""
 
+_STATES = {number: name for name, number in event_pb2.JobState.items() if number}
 _TOKEN = struct.Struct("<QI")
 
 
@@ -24,6 +28,17 @@ def size_of(page_size: int) -> int:
     if page_size < 0:
         raise InvalidRequest([("page_size", f"is {page_size}; it must be 0, for {DEFAULT_SIZE}, or more")])
     return min(page_size, MAX_SIZE) or DEFAULT_SIZE
+
+
+def check_states(states: Iterable[event_pb2.JobState.ValueType]) -> None:
+    """InvalidRequest for a state that no job can be in."""
+    found = [
+        (f"states[{index}]", f"is {state}; it must be one of {', '.join(_STATES.values())}")
+        for index, state in enumerate(states)
+        if state not in _STATES
+    ]
+    if found:
+        raise InvalidRequest(found)
 
 
 def token_of(ordinal: int, question: Iterable[int] = ()) -> str:

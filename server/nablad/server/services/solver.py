@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 import uuid
@@ -61,8 +62,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         """Creates and watches."""
         self._watchers.check(request.thinning)
         record = await self._create(request.spec, request.request_id)
-        await context.send_initial_metadata(((rpc.JOB_METADATA, record.name),))
-        await self._watchers.watch(record, 0, request.thinning, context.write)
+        await self._watch(record, 0, request.thinning, context)
 
     async def CreateSolveJob(self, request: solver_pb2.CreateSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
         """Creates, or only checks."""
@@ -82,14 +82,22 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
     ) -> solver_pb2.ListSolveJobsResponse:
         """A page of jobs."""
         size = pages.size_of(request.page_size)
+        pages.check_states(request.states)
         before = pages.ordinal_of(request.page_token, request.states)
         records = await self._store.page(before=before, limit=size + 1, states=frozenset(request.states))
         positions = self._scheduler.positions()
-        response = solver_pb2.ListSolveJobsResponse(
-            solve_jobs=[views.job_of(record, positions.get(record.name), full=False) for record in records[:size]]
-        )
-        if len(records) > size:
-            response.next_page_token = pages.token_of(records[size - 1].ordinal, request.states)
+        response = solver_pb2.ListSolveJobsResponse()
+        size_bytes = 0
+        for record in records[:size]:
+            job = views.job_of(record, positions.get(record.name), full=False)
+            size_bytes += job.ByteSize()
+            if response.solve_jobs and size_bytes > pages.MAX_BYTES:
+                break
+            response.solve_jobs.append(job)
+            await asyncio.sleep(0)  # others want the loop, too
+        shown = len(response.solve_jobs)
+        if len(records) > shown:
+            response.next_page_token = pages.token_of(records[shown - 1].ordinal, request.states)
         return response
 
     async def CancelSolveJob(self, request: solver_pb2.CancelSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
@@ -111,8 +119,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         """Streams the journal."""
         record = await self._get(request.name)
         self._watchers.check(request.thinning)
-        await context.send_initial_metadata(((rpc.JOB_METADATA, record.name),))
-        await self._watchers.watch(record, request.after_seq, request.thinning, context.write)
+        await self._watch(record, request.after_seq, request.thinning, context)
 
     async def Predict(self, request: solver_pb2.PredictRequest, context: Context) -> solver_pb2.PredictResponse:
         """The model's output at the job's result."""
@@ -132,6 +139,16 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
 
     # Behind them
 
+    async def _watch(self, record: JobRecord, after_seq: int, thinning: solver_pb2.Thinning, context: Context) -> None:
+        metadata = ((rpc.JOB_METADATA, record.name),)
+        await self._watchers.watch(
+            record,
+            after_seq,
+            thinning,
+            begin=lambda: context.send_initial_metadata(metadata),
+            write=context.write,
+        )
+
     def _view(self, record: JobRecord) -> solver_pb2.SolveJob:
         return views.job_of(record, self._scheduler.position(record.name), full=True)
 
@@ -150,9 +167,12 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         if made is None:
             if self.draining:
                 raise Unavailable("the server is shutting down", "SHUTTING_DOWN")
-            limit = self._settings.limits.queue
-            if self._scheduler.queued >= limit:
-                raise LimitReached(f"{limit} jobs wait already", "QUEUE_FULL", "queue")
+            limits = self._settings.limits
+            if self._scheduler.queued >= limits.queue:
+                raise LimitReached(f"{limits.queue} jobs wait already", "QUEUE_FULL", "queue")
+            if self._scheduler.unfinished_bytes + spec.ByteSize() > limits.unfinished_bytes:
+                message = "the jobs that have not ended hold too much inline data: upload it as datasets, or wait"
+                raise LimitReached(message, "QUEUE_FULL", "unfinished_bytes")
             made, _ = await self._scheduler.submit(await self._draft(spec, request_id))
         if made.fingerprint != fingerprint:
             raise RequestIdTaken(request_id, made.name)
@@ -176,6 +196,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         return JobRecord(
             name=names.name_of(names.JOBS, uuid.uuid4().hex),
             spec=data,
+            outline=views.outline_of(spec),
             summary=summary,
             state=QUEUED,
             create_time=time.time_ns(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from nablad.server.store import JobRecord
@@ -21,9 +22,7 @@ def job_of(record: JobRecord, position: int | None, *, full: bool) -> solver_pb2
         last_seq=record.last_seq,
         cancel_requested=record.cancel_requested,
     )
-    job.spec.ParseFromString(record.spec)
-    if not full or len(record.spec) > FULL_SPEC_BYTES:
-        strip(job.spec)
+    job.spec.ParseFromString(record.spec if full and len(record.spec) <= FULL_SPEC_BYTES else record.outline)
     job.model_summary.ParseFromString(record.summary)
     for field, time in (
         (job.create_time, record.create_time),
@@ -38,14 +37,21 @@ def job_of(record: JobRecord, position: int | None, *, full: bool) -> solver_pb2
     if record.result:
         job.result.ParseFromString(record.result)
         if not full:
-            for _, tensor in tensors_in(job.result):
-                tensor.ClearField("raw")
+            strip(job.result)
     return job
 
 
-def strip(spec: solver_pb2.SolveSpec) -> None:
+def outline_of(spec: solver_pb2.SolveSpec) -> bytes:
+    """A spec without the elements of its tensors, serialized."""
+    bare = solver_pb2.SolveSpec()
+    bare.CopyFrom(spec)
+    strip(bare)
+    return bare.SerializeToString()
+
+
+def strip(message: Message) -> None:
     """Leaves out the elements of the tensors; dtypes, shapes and names of datasets stay."""
-    for _, tensor in tensors_in(spec):
+    for _, tensor in tensors_in(message):
         if tensor.WhichOneof("encoding") in ("raw", "values"):
             tensor.ClearField("encoding")
 

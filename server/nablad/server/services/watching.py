@@ -60,14 +60,25 @@ class Watchers:
         if self.count >= self._settings.limits.watchers:
             raise LimitReached(f"{self.count} streams are open already", "TOO_MANY_WATCHERS", "watchers")
 
-    async def watch(self, record: JobRecord, after_seq: int, thinning: solver_pb2.Thinning, write: Write) -> None:
-        """Writes blocks until the job's last event."""
+    async def watch(
+        self,
+        record: JobRecord,
+        after_seq: int,
+        thinning: solver_pb2.Thinning,
+        *,
+        begin: Callable[[], Awaitable[None]],
+        write: Write,
+    ) -> None:
+        """Calls `begin`, then writes blocks until the job's last event. A watcher whose stream cannot even be begun has
+        gone away like any other.
+        """
         if not 0 <= after_seq <= record.last_seq:
             raise InvalidRequest([("after_seq", f"is {after_seq}; the job's last event is {record.last_seq}")])
         name = record.name
         self._count[name] += 1
         self._none_left.clear()
         try:
+            await begin()
             await _Stream(self, record, after_seq, thinning, write).run()
         finally:
             self._count[name] -= 1
@@ -107,7 +118,7 @@ class _Stream:
         self._seq = after_seq
         """Everything up to here has been read."""
         self._told = after_seq
-        """The watcher may come back after this one."""
+        """What the watcher has heard of, as sent or as skipped: it may come back after this one."""
         self._put_time = time.monotonic()
         self._thinner: Thinner | None = None
         if thinning.WhichOneof("policy") is not None or thinning.omit_theta:
@@ -147,18 +158,22 @@ class _Stream:
         else:
             out.events.extend(kept for event in new for kept in self._thinner.take(event))
         if out.events:
-            out.last_seq = out.events[-1].seq
-            if self._thinner is not None:
-                out.skipped, self._thinner.skipped = self._thinner.skipped, 0
-            await self._put(out.SerializeToString())
+            await self._put_counted(out, out.events[-1].seq)
         else:
             await asyncio.sleep(0)  # others want the loop, too
         self._seq = block.last_seq
-        self._told = block.last_seq if self._thinner is None else self._thinner.settled_seq
 
     async def _heartbeat(self) -> None:
         position = self._watchers._scheduler.position(self._name)
-        await self._put(event_pb2.SolveEventBlock(last_seq=self._told, queue_position=position).SerializeToString())
+        settled = self._seq if self._thinner is None else self._thinner.settled_seq
+        await self._put_counted(event_pb2.SolveEventBlock(queue_position=position), settled)
+
+    async def _put_counted(self, block: event_pb2.SolveEventBlock, last_seq: int) -> None:
+        """Sends what the watcher is to know up to a seq: what of it is not in the block has been skipped."""
+        block.last_seq = last_seq
+        block.skipped = last_seq - self._told - len(block.events)
+        await self._put(block.SerializeToString())
+        self._told = last_seq
 
     async def _put(self, data: bytes) -> None:
         try:

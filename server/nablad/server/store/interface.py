@@ -6,7 +6,7 @@ reader from then on, and what it has not is seen by none. An append names its ep
 refused, so that a writer that was given up cannot write any more. A block and the change of the job that goes with it
 commit together.
 
-Names, spec, summary, iterates and results are kept as the bytes of their messages: a store need not know them. Every
+Specs, summaries, iterates and results are kept as the bytes of their messages: a store need not know them. Every
 implementation passes tests/server/store_conformance.py.
 """
 
@@ -53,6 +53,8 @@ class JobRecord:
     summary: bytes
     state: event_pb2.JobState.ValueType
     create_time: int
+    outline: bytes = b""
+    """The spec without the elements of its tensors: what lists show."""
     title: str = ""
     request_id: str = ""
     fingerprint: bytes = b""

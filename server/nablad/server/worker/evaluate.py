@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from nablad import solvers
 from nablad.server.frames import Frame, Kind
 from nablad.server.worker.problem import WorkerContext, build
@@ -30,10 +32,16 @@ def validate(frame: Frame, context: WorkerContext) -> bytes:
 
 def predict(frame: Frame, context: WorkerContext) -> bytes:
     """The Tensor of a model's outputs at theta for new inputs. Violations."""
-    spec, theta, inputs = frame.parts
-    model = build(solver_pb2.SolveSpec.FromString(spec), context).model
+    message, theta, inputs = frame.parts
+    spec = solver_pb2.SolveSpec.FromString(message)
+    model = build(spec, context).model
     point = _decoded(theta, "theta", context)
     rows = _decoded(inputs, "inputs", context)
+    width = spec.model.network.layers[-1].width if spec.model.HasField("network") else 1
+    size, limit = len(np.atleast_1d(rows)) * width * point.itemsize, context.limits.prediction_bytes
+    if size > limit:
+        text = f"has so many rows that their outputs would take {size} bytes; at most {limit} are allowed"
+        raise Violations([FieldViolation("inputs", text)])
     try:
         outputs = model.predict(point, rows)
     except solvers.InvalidModel as error:

@@ -19,7 +19,10 @@ from nablad.server.worker import definitions
 from nablad.server.worker.violations import Violations, from_pydantic
 from nablad.v1 import solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
-from nablad.wire.tensors import AnyArray, TensorError, encode, join
+from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, TensorError, encode, join
+
+MESSAGE_BYTES = 4 << 20
+"""Of the tensors inside one message, which must stay below the limit of gRPC."""
 
 Model: TypeAlias = solvers.LeastSquares | solvers.Network
 Method: TypeAlias = solvers.GradientDescent | solvers.Newton
@@ -44,7 +47,19 @@ class WorkerContext:
 
     def tensor(self, array: AnyArray) -> tensor_pb2.Tensor:
         """The array as a tensor: a large one as a dataset that the front has been told of."""
-        return encode(array, upload=self._put)
+        return encode(array, readable=READABLE_ELEMENTS, upload=self._put)
+
+    def message_of_tensors(self) -> Callable[[AnyArray], tensor_pb2.Tensor]:
+        """The same for all tensors of one message: once they are large together, the rest become datasets, too."""
+        left = MESSAGE_BYTES
+
+        def tensor(array: AnyArray) -> tensor_pb2.Tensor:
+            nonlocal left
+            limit = min(INLINE_LIMIT, left)
+            left -= array.nbytes if array.nbytes <= limit else 0
+            return encode(array, readable=READABLE_ELEMENTS, inline_limit=limit, upload=self._put)
+
+        return tensor
 
     def _put(self, array: AnyArray) -> str:
         dataset = self.files.put(array)
@@ -66,6 +81,7 @@ class Problem:
 
 def build(spec: solver_pb2.SolveSpec, context: WorkerContext) -> Problem:
     """The problem that a spec describes. Violations, with paths that begin with `spec`."""
+    _check_layers(spec, context.limits)
     around = definitions.Surroundings(context.resolve, context.limits)
     try:
         checked = definitions.Spec.model_validate(definitions.to_dict(spec), context=around)
@@ -170,6 +186,15 @@ def _record(definition: definitions.RecordTheta) -> solvers.RecordTheta:
     return solvers.RecordTheta.never() if definition.never else solvers.RecordTheta.best_and_final()
 
 
+def _check_layers(spec: solver_pb2.SolveSpec, limits: Limits) -> None:
+    """Before they are looked at one by one: a message has room for millions."""
+    count = len(spec.model.network.layers)
+    if count > limits.layers:
+        raise Violations(
+            [FieldViolation("spec.model.network.layers", f"has {count}; at most {limits.layers} are allowed")]
+        )
+
+
 def _check_size_before(kind: str, definition: Any, field: str, limits: Limits) -> None:
     """What would take memory by being built."""
     found: list[FieldViolation] = []
@@ -179,10 +204,6 @@ def _check_size_before(kind: str, definition: Any, field: str, limits: Limits) -
     if rows > limits.rows:
         found.append(FieldViolation(f"{field}.{data}", f"has {rows} rows; at most {limits.rows} are allowed"))
     if kind == "network":
-        if len(definition.layers) > limits.layers:
-            found.append(
-                FieldViolation(f"{field}.layers", f"has {len(definition.layers)}; at most {limits.layers} are allowed")
-            )
         parameters = 0
         for layer in definition.layers:
             parameters += layer.width * (width + 1)

@@ -21,10 +21,10 @@ from google.rpc import status_pb2
 
 import nablad.solvers
 from nablad.server import frames
-from nablad.server.datasets.files import DatasetFiles
+from nablad.server.datasets.files import FULL, DatasetFiles
 from nablad.server.frames import Frame, FrameError, Kind
 from nablad.server.worker import evaluate, solve
-from nablad.server.worker.emitter import Emitter
+from nablad.server.worker.emitter import Emitter, Flusher
 from nablad.server.worker.problem import WorkerContext
 from nablad.server.worker.violations import Violations
 from nablad.server.worker_config import WorkerConfig
@@ -54,7 +54,10 @@ class _Process:
         self._sending = threading.Lock()
         self._commands: queue.SimpleQueue[tuple[Frame, Control]] = queue.SimpleQueue()
         self._control = Control()
-        self._context = WorkerContext(DatasetFiles(config.datasets), config.limits, config.threads, self._announce)
+        self._flusher = Flusher()
+        self._context = WorkerContext(
+            DatasetFiles(config.datasets, config.limits.free_bytes), config.limits, config.threads, self._announce
+        )
 
     def serve(self) -> None:
         """Works until it is told to shut down."""
@@ -96,7 +99,7 @@ class _Process:
 
     def _solve(self, frame: Frame, control: Control) -> None:
         try:
-            with Emitter(self._send, frame.epoch, frame.first_seq) as emitter:
+            with Emitter(self._send, frame.epoch, frame.first_seq, self._flusher) as emitter:
                 solve.solve(frame, control, emitter, self._context)
         except MemoryError as error:
             self._failed(frame, "FAILED_OUT_OF_MEMORY", error)
@@ -118,6 +121,11 @@ class _Process:
             message = "the server has not enough memory for this model"
             self._send(_refused(errors.resource_exhausted(message, reason="OUT_OF_MEMORY", subject="memory")))
             os._exit(1)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            message = "the server's disk is full"
+            reply = _refused(errors.resource_exhausted(message, reason="DISK_FULL", subject="disk", retry_delay=60.0))
         except Exception as error:
             traceback.print_exc()
             reply = _refused(errors.internal(f"{type(error).__name__} in the server; this is a fault of its own"))

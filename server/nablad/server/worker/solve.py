@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from functools import partial
 from typing import Any
 
 from nablad import solvers
@@ -17,8 +16,7 @@ from nablad.server.frames import Frame
 from nablad.server.worker import outcome
 from nablad.server.worker.emitter import Emitter
 from nablad.server.worker.problem import Problem, WorkerContext, build
-from nablad.v1 import event_pb2, solver_pb2, tensor_pb2
-from nablad.wire.tensors import AnyArray
+from nablad.v1 import event_pb2, solver_pb2
 
 CHECKPOINT_ITERATIONS = {1: 100, 2: 10}
 """By the order of the method."""
@@ -73,8 +71,10 @@ class _Run:
             hessians=event.hessians,
             hessian_vector_products=event.hvps,
         )
-        theta = None if event.theta is None else partial(self._tensor, event.theta)
-        self.emitter.iterate(message, theta, is_best=is_best, with_theta=self.record.wanted)
+        recorded = None
+        if self.record.wanted and event.theta is not None:
+            recorded = self.context.tensor(event.theta)
+        self.emitter.iterate(message, recorded=recorded, best_theta=event.theta, is_best=is_best)
 
     def warning(self, event: solvers.Warning) -> None:
         if not self._is_replayed():
@@ -94,10 +94,7 @@ class _Run:
         self.emitter.checkpoint(kept, journaled)
 
     def done(self, event: solvers.Done) -> None:
-        self.emitter.done(outcome.result(event.report, self.problem, self._tensor))
-
-    def _tensor(self, array: AnyArray) -> tensor_pb2.Tensor:
-        return self.context.tensor(array)
+        self.emitter.done(outcome.result(event.report, self.problem, self.context.message_of_tensors()))
 
     def take(self, event: solvers.Event) -> None:
         match event:
