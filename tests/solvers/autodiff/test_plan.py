@@ -52,7 +52,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     return Graph((w.node, x.node), (loss.node, g.node, pool[-1].node, *(k.node for k in kept)))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(graphs(), st.integers(1, 6))
 def test_plans_agree_with_the_interpreter(graph: Graph, rows: int) -> None:
     rng = np.random.default_rng(rows)
