@@ -23,7 +23,7 @@ $(VENV)/.stamp-%: pyproject.toml $(wildcard constraints/*.txt) | $(VENV)/.stamp-
 	$(PIP_INSTALL) -e '.[$*]'
 	@touch $@
 
-demo: $(VENV)/.stamp-server  ## gradient descent and Newton race, live, through a real server
+demo: $(VENV)/.stamp-server,plot  ## gradient descent and Newton race, live, through a real server
 	$(BIN)/nablad demo $(DEMO_ARGS)
 
 serve: $(VENV)/.stamp-server  ## a server on localhost:50051
