@@ -3,49 +3,66 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
-from server.running import COMMAND, TIMEOUT, data, serving, wait_for
+import numpy as np
+import pytest
+from server.running import COMMAND, TIMEOUT
 
-from nablad.server.home import LEFT_SECONDS, PREFIX
+from nablad.server.datasets.files import DatasetFiles
+from nablad.server.home import LEFT_SECONDS, home
+
+HOLDER = (
+    "import time; from nablad.server.home import home\nwith home(None) as path: print(path, flush=True); time.sleep(60)"
+)
 
 
 def test_two_servers_cannot_have_one_data_directory(tmp_path: Path) -> None:
-    with serving("--data-dir", str(tmp_path), workers=1):
+    with home(tmp_path):
         command = [*COMMAND, "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path)]
         second = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     assert second.returncode == 1
     (line,) = second.stderr.splitlines()
     assert str(tmp_path) in line
     assert "in use" in line
+    with home(tmp_path):
+        pass
 
 
-def test_a_killed_server_is_tidied_up_by_the_next_and_a_living_one_left_alone(tmp_path: Path) -> None:
-    environment = {"TMPDIR": str(tmp_path)}
-    with serving(workers=1, environment=environment) as killed:
-        killed.upload(data()[0])
-        killed.process.send_signal(signal.SIGKILL)
-        killed.process.wait(TIMEOUT)
-    (left,) = tmp_path.glob(f"{PREFIX}*")
-    with serving(workers=1, environment=environment) as living:
-        assert left.exists(), "too young to be known as left"
-        long_ago = time.time() - 2 * LEFT_SECONDS
-        for path in tmp_path.glob(f"{PREFIX}*"):
-            os.utime(path, (long_ago, long_ago))
-        with serving(workers=1, environment=environment):
-            assert not left.exists()
-            assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 2
-        living.upload(data()[0])
-    wait_for(lambda: not list(tmp_path.iterdir()), "the directories to go")
+def test_what_a_killed_server_left_is_removed_and_what_a_living_one_uses_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command = [sys.executable, "-c", HOLDER]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    left = []
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        left.append(Path(process.stdout.readline().strip()))
+    killed, living = processes
+    killed.kill()
+    killed.communicate()
+    with home(None) as young:
+        assert left[0].exists(), "too young to be known as left"
+    assert not young.exists()
+    for path in left:
+        os.utime(path, (time.time() - 2 * LEFT_SECONDS,) * 2)
+    with home(None):
+        assert [path.exists() for path in left] == [False, True]
+    living.kill()
+    living.communicate()
 
 
-def test_a_damaged_description_does_not_keep_a_server_from_starting(tmp_path: Path) -> None:
-    array = data()[0]
-    with serving("--data-dir", str(tmp_path), workers=1) as first:
-        name = first.upload(array).name
-    (tmp_path / "datasets" / f"{name.rpartition('/')[2]}.json").write_text("{")
-    with serving("--data-dir", str(tmp_path), workers=1) as second:
-        assert second.upload(array).name == name
+def test_a_damaged_description_is_as_good_as_none(tmp_path: Path) -> None:
+    files = DatasetFiles(tmp_path)
+    array = np.arange(5.0)
+    name = files.put(array).name
+    (tmp_path / f"{name.rpartition('/')[2]}.json").write_text("{")
+    assert files.scan() == []
+    assert files.put(array).name == name
+    np.testing.assert_array_equal(files.open(name), array)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nablad.server import thinning
+from nablad.server.columns import columns_of
 from nablad.server.thinning import Policy, Thinner
 from nablad.v1 import event_pb2, solver_pb2
 
@@ -21,7 +23,7 @@ POLICIES = {
     "interval": lambda: thinning.interval(5 * STEP),
     "per_decade": lambda: thinning.per_decade(3),
     "budget": lambda: thinning.budget(16),
-    "none": lambda: lambda _iteration, _time: False,
+    "none": lambda: lambda iteration, _time: np.zeros(len(iteration), bool),
 }
 losses = st.lists(st.one_of(st.floats(-100, 100), st.sampled_from([math.nan, math.inf])), min_size=1, max_size=120)
 policies = st.sampled_from(sorted(POLICIES))
@@ -44,8 +46,9 @@ def journal(values: Iterable[float], warnings: frozenset[int] = frozenset()) -> 
     return events
 
 
-def sent(thinner: Thinner, events: Iterable[event_pb2.SolveEvent]) -> list[int]:
-    return [kept.seq for event in events for kept in thinner.take(event)]
+def sent(thinner: Thinner, events: Sequence[event_pb2.SolveEvent], block: int = 1000) -> list[int]:
+    blocks = [columns_of(events[start : start + block]) for start in range(0, len(events), block)]
+    return [kept.seq for columns in blocks for kept in thinner.take(columns)]
 
 
 @given(losses, st.frozensets(st.integers(0, 120), max_size=5), policies)
@@ -87,19 +90,30 @@ def test_a_watcher_may_come_back_after_what_is_settled_and_misses_nothing(
     assert len(values) in together
 
 
+@given(losses, st.frozensets(st.integers(0, 120), max_size=5), policies, st.integers(1, 9))
+def test_how_a_journal_is_cut_into_blocks_changes_nothing(
+    values: list[float], warnings: frozenset[int], policy: str, block: int
+) -> None:
+    events = journal(values, warnings)
+    whole, cut = Thinner(POLICIES[policy]()), Thinner(POLICIES[policy]())
+    assert sent(whole, events) == sent(cut, events, block)
+    assert whole.settled_seq == cut.settled_seq
+
+
 @pytest.mark.parametrize(("size", "length"), [(500, 1_000_000), (100, 5_000), (8, 20), (16, 3)])
 def test_a_budget_is_kept_and_evenly_spread(size: int, length: int) -> None:
-    kept = [i for i in range(length + 1) if thinning.budget(size)(i, 0)]
+    kept = kept_by(thinning.budget(size), length + 1)
     assert len(kept) <= max(size, 2 * math.log2(length + 2))
     gaps = [b - a for a, b in pairwise(kept)]
     assert max(gaps, default=1) <= max(1, 2 * length // max(1, size // 8))
-    known = [i for i in range(length + 1) if thinning.budget(size, length)(i, 0)]
+    known = kept_by(thinning.budget(size, length), length + 1)
     assert size / 2 <= len(known) <= size or length < size
     assert len({b - a for a, b in pairwise(known)}) <= 1
 
 
 def kept_by(policy: Policy, length: int) -> list[int]:
-    return [i for i in range(length) if policy(i, i * STEP)]
+    iterations = np.arange(length)
+    return np.flatnonzero(policy(iterations, iterations * STEP)).tolist()
 
 
 def test_policies_keep_what_they_say() -> None:

@@ -1,6 +1,6 @@
 """Which iterates a watcher sees: policies, and the hold-back that keeps the ends of a thinned curve true.
 
-A policy is asked of each iterate alone (its iteration and time), so that a watcher who comes back after any seq goes
+A policy looks at each iterate alone (its iteration and time), so that a watcher who comes back after any seq goes
 on as the first stream would have; but an interval begins anew, and a budget spreads the rest of a run that has ended
 in the meantime more evenly:
 
@@ -23,30 +23,36 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nablad.server.columns import Columns
 from nablad.v1 import event_pb2, solver_pb2
 
 KEPT_NONFINITE = 10
 MAX_PER_DECADE = 1_000
 
-# Of iteration and nanoseconds: whether the policy keeps it.
-Policy = Callable[[int, int], bool]
+# Of iterations and nanoseconds, in order: which of them the policy keeps.
+Policy = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 
 
 def every(n: int) -> Policy:
     """Iterations 0, n, 2n, ..."""
-    return lambda iteration, _: iteration % n == 0
+    return lambda iteration, _: np.asarray(iteration % n == 0, bool)
 
 
 def interval(nanoseconds: int) -> Policy:
     """One, and then none for so long."""
     last: int | None = None
 
-    def keep(_: int, time: int) -> bool:
+    def keep(_: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.bool_]:
         nonlocal last
-        if last is not None and time - last < nanoseconds:
-            return False
-        last = time
-        return True
+        kept = np.zeros(len(time), bool)
+        for index, moment in enumerate(time.tolist()):
+            if last is None or moment - last >= nanoseconds:
+                kept[index] = True
+                last = moment
+        return kept
 
     return keep
 
@@ -54,15 +60,16 @@ def interval(nanoseconds: int) -> Policy:
 def per_decade(n: int) -> Policy:
     """The iterations nearest to 10^(k/n), in as many digits as tell n numbers of a decade apart."""
     digits = 1 if n <= 3 else 1 + math.ceil(math.log10(n))
+    marks = [0]
 
     def mark(k: int) -> int:
         return round(round(10 ** (k / n), digits - 1 - k // n))
 
-    def keep(iteration: int, _: int) -> bool:
-        if iteration < 1:
-            return iteration == 0
-        nearest = round(n * math.log10(iteration))
-        return any(mark(k) == iteration for k in range(max(0, nearest - 1), nearest + 2))
+    def keep(iteration: NDArray[np.int64], _: NDArray[np.int64]) -> NDArray[np.bool_]:
+        newest = int(iteration.max(initial=0))
+        while marks[-1] <= newest:
+            marks.append(mark(len(marks) - 1))
+        return np.asarray(np.isin(iteration, marks), bool)
 
     return keep
 
@@ -70,13 +77,12 @@ def per_decade(n: int) -> Policy:
 def budget(size: int, length: int | None = None) -> Policy:
     """About `size` of a run; `length` is its last iteration, where that is known."""
     if length is not None:
-        stride = max(1, -(-(length + 1) // size))
-        return lambda iteration, _: iteration % stride == 0
+        return every(max(1, -(-(length + 1) // size)))
     base = max(1, size // 8)
 
-    def keep(iteration: int, _: int) -> bool:
-        stride = 1 << max(0, (iteration // base).bit_length())
-        return iteration % stride == 0 if iteration >= base else True
+    def keep(iteration: NDArray[np.int64], _: NDArray[np.int64]) -> NDArray[np.bool_]:
+        doublings = np.frexp((iteration // base).astype(float))[1]  # 0 below base, 1 below 2 base, ...
+        return np.asarray(iteration % (np.int64(1) << doublings.astype(np.int64)) == 0, bool)
 
     return keep
 
@@ -105,7 +111,9 @@ def nanoseconds(thinning: solver_pb2.Thinning) -> int:
 def policy_of(thinning: solver_pb2.Thinning, length: int | None) -> Policy:
     """The policy that the message asks for; all iterates where it asks for none."""
     kind = thinning.WhichOneof("policy")
-    return _POLICIES[kind](thinning, length) if kind is not None else (lambda _iteration, _time: True)
+    return (
+        _POLICIES[kind](thinning, length) if kind is not None else (lambda iteration, _: np.ones(len(iteration), bool))
+    )
 
 
 _POLICIES: dict[str, Callable[[solver_pb2.Thinning, int | None], Policy]] = {
@@ -118,47 +126,66 @@ _POLICIES: dict[str, Callable[[solver_pb2.Thinning, int | None], Policy]] = {
 
 @dataclass
 class Thinner:
-    """One watcher's view of one journal: events go in in order of seq, and what it is to see comes out."""
+    """One watcher's view of one journal: events go in in order of seq, and what it is to see comes out.
+
+    Cost: some array operations a block, and a step of Python for each event that is kept.
+    """
 
     keeps: Policy
-    omit_theta: bool = False
     settled_seq: int = 0
     """Everything up to here has been sent or finally skipped: the seq from which the watcher may come back."""
     _best_loss: float = math.inf
     _nonfinite: int = 0
-    _newest_seq: int = 0
     # Skipped for now; the last and the best may be one and the same.
     _last: event_pb2.SolveEvent | None = None
     _best: event_pb2.SolveEvent | None = None
 
-    def take(self, event: event_pb2.SolveEvent) -> list[event_pb2.SolveEvent]:
+    def take(self, columns: Columns) -> list[event_pb2.SolveEvent]:
         """The events to send now."""
-        self._newest_seq = event.seq
-        if event.WhichOneof("event") == "iterate":
-            out = self._take_iterate(event)
-        else:
-            held = {e.seq: e for e in (self._best, self._last) if e is not None}
+        if not len(columns.seq):
+            return []
+        is_best = self._records(columns)
+        bests = np.flatnonzero(is_best)
+        out: list[event_pb2.SolveEvent] = []
+        start = 0
+        for sent in np.flatnonzero(self._kept(columns) | ~columns.is_iterate).tolist():
+            self._hold(columns, bests, start, sent)
+            if columns.is_iterate[sent]:
+                held = {} if self._best is None or is_best[sent] else {self._best.seq: self._best}
+            else:
+                held = {event.seq: event for event in (self._best, self._last) if event is not None}
             self._best = self._last = None
-            out = [*(held[seq] for seq in sorted(held)), event]
-        held_seqs = [e.seq for e in (self._best, self._last) if e is not None]
-        self.settled_seq = min(held_seqs) - 1 if held_seqs else self._newest_seq
+            out += (*(held[seq] for seq in sorted(held)), columns.events[sent])
+            start = sent + 1
+        self._hold(columns, bests, start, len(columns.seq))
+        held_seqs = [event.seq for event in (self._best, self._last) if event is not None]
+        self.settled_seq = min(held_seqs) - 1 if held_seqs else int(columns.seq[-1])
         return out
 
-    def _take_iterate(self, event: event_pb2.SolveEvent) -> list[event_pb2.SolveEvent]:
-        iterate = event.iterate
-        if self.omit_theta:
-            iterate.ClearField("theta")
-        is_best = iterate.loss < self._best_loss
-        if is_best:
-            self._best_loss = iterate.loss
-        finite = math.isfinite(iterate.loss) and math.isfinite(iterate.gradient_norm)
-        self._nonfinite += not finite
-        kept = self.keeps(iterate.iteration, event.time.seconds * 10**9 + event.time.nanos)
-        if kept or iterate.iteration == 0 or (not finite and self._nonfinite <= KEPT_NONFINITE):
-            best = None if is_best else self._best
-            self._best = self._last = None
-            return [event] if best is None else [best, event]
-        self._last = event
-        if is_best:
-            self._best = event
-        return []
+    def _records(self, columns: Columns) -> NDArray[np.bool_]:
+        """Which iterates are better than all before."""
+        loss = np.where(columns.is_iterate, columns.loss, math.inf)
+        best = np.fmin.accumulate(np.concatenate(([self._best_loss], loss)))
+        self._best_loss = float(best[-1])
+        records: NDArray[np.bool_] = loss < best[:-1]
+        return records
+
+    def _kept(self, columns: Columns) -> NDArray[np.bool_]:
+        """Which iterates go out as they come."""
+        where = np.flatnonzero(columns.is_iterate)
+        kept = np.zeros(len(columns.seq), bool)
+        kept[where] = self.keeps(columns.iteration[where], columns.time[where])
+        nonfinite = np.flatnonzero(~columns.finite & columns.is_iterate)
+        kept[nonfinite[: max(0, KEPT_NONFINITE - self._nonfinite)]] = True
+        self._nonfinite += len(nonfinite)
+        kept[where] |= columns.iteration[where] == 0
+        return kept
+
+    def _hold(self, columns: Columns, bests: NDArray[np.intp], start: int, stop: int) -> None:
+        """Holds back what is last and best of iterates that do not go out."""
+        if start == stop:
+            return
+        self._last = columns.events[stop - 1]
+        newest = int(np.searchsorted(bests, stop)) - 1
+        if newest >= 0 and bests[newest] >= start:
+            self._best = columns.events[int(bests[newest])]

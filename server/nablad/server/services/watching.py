@@ -1,8 +1,8 @@
 """Streams of events: a job's journal from any seq, replayed and then live, at each watcher's own pace.
 
 A watcher has no queue: it reads the store, page by page, as fast as its client reads, so that a slow one costs one
-page. One that takes nothing for `stall_seconds` is told from which seq to come back. Without thinning a block goes out
-as the very bytes that the worker wrote.
+page. One that takes nothing for `stall_seconds` is told from which seq to come back. Without thinning blocks go out as
+the very bytes that the worker wrote.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from nablad.server import logs
+from nablad.server.columns import opened
 from nablad.server.errors import InvalidRequest, LimitReached, Unavailable
 from nablad.server.scheduler import Scheduler
 from nablad.server.settings import Settings
@@ -120,19 +121,20 @@ class _Stream:
         self._told = after_seq
         """What the watcher has heard of, as sent or as skipped: it may come back after this one."""
         self._put_time = time.monotonic()
+        self._omits_theta = thinning.omit_theta
         self._thinner: Thinner | None = None
         if thinning.WhichOneof("policy") is not None or thinning.omit_theta:
             is_over = record.state in FINAL and record.last_iterate
             length = event_pb2.Iterate.FromString(record.last_iterate).iteration if is_over else None
-            self._thinner = Thinner(policy_of(thinning, length), thinning.omit_theta, settled_seq=after_seq)
+            self._thinner = Thinner(policy_of(thinning, length), settled_seq=after_seq)
 
     async def run(self) -> None:
         while True:
             if self._watchers._closing:
                 raise self._resumable("the server is shutting down", "SHUTTING_DOWN")
             blocks = await self._store.read(self._name, self._seq)
-            for block in blocks:
-                await self._send(block)
+            if blocks:
+                await self._send(blocks)
             if time.monotonic() - self._put_time >= self._settings.heartbeat_seconds:
                 await self._heartbeat()
             if blocks:
@@ -145,23 +147,28 @@ class _Stream:
             except TimeoutError:
                 continue
 
-    async def _send(self, block: Block) -> None:
-        if self._thinner is None and block.first_seq > self._seq:
-            await self._put(block.data)
-            self._seq = self._told = block.last_seq
-            return
-        events = event_pb2.SolveEventBlock.FromString(block.data).events
-        new = [event for event in events if event.seq > self._seq]
+    async def _send(self, blocks: list[Block]) -> None:
+        """Sends a page of the journal, in as few messages as it fits in: who is behind catches up."""
         out = event_pb2.SolveEventBlock()
-        if self._thinner is None:
-            out.events.extend(new)
-        else:
-            out.events.extend(kept for event in new for kept in self._thinner.take(event))
+        raw: list[bytes] = []
+        for block in blocks:
+            if self._thinner is None and block.first_seq > self._seq:
+                raw.append(block.data)
+            else:
+                new = opened(block.data).after(self._seq)
+                out.events.extend(new.events if self._thinner is None else self._thinner.take(new))
+                await asyncio.sleep(0)  # others want the loop, too
+            self._seq = block.last_seq
         if out.events:
+            if self._omits_theta:
+                for event in out.events:
+                    if event.HasField("iterate"):
+                        event.iterate.ClearField("theta")
             await self._put_counted(out, out.events[-1].seq)
-        else:
-            await asyncio.sleep(0)  # others want the loop, too
-        self._seq = block.last_seq
+        if raw:
+            # Serialized messages one after the other are the message that holds the repeated fields of them all.
+            await self._put(b"".join(raw))
+            self._told = self._seq
 
     async def _heartbeat(self) -> None:
         position = self._watchers._scheduler.position(self._name)

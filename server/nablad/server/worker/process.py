@@ -19,7 +19,6 @@ from typing import NoReturn
 
 from google.rpc import status_pb2
 
-import nablad.solvers
 from nablad.server import frames
 from nablad.server.datasets.files import FULL, DatasetFiles
 from nablad.server.frames import Frame, FrameError, Kind
@@ -30,12 +29,6 @@ from nablad.server.worker.violations import Violations
 from nablad.server.worker_config import WorkerConfig
 from nablad.solvers import Control
 from nablad.wire import errors
-
-
-def preload() -> None:
-    """Imports everything that a worker will need."""
-    for name in nablad.solvers.__all__:
-        getattr(nablad.solvers, name)
 
 
 def main(connection: socket.socket, config: bytes) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The process from which workers are forked: it has imported everything and done nothing.
+"""The process from which workers are forked: it is warm, and has no thread but one.
 
 Started by the front as `python -m nablad.server.worker.template FD`, FD one end of a socket pair. For each message
 that carries a file descriptor, it forks a worker that owns the descriptor, and answers with its process id. A fork
@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 
-from nablad.server.worker import process
+from nablad.server.worker import process, warming
 from nablad.server.worker_config import PID
 
 MAX_CONFIG_BYTES = 65536
@@ -27,7 +27,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the front decides when its workers end
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: the front sees a death by the worker's socket
-    process.preload()
+    warming.warm_up()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as front:
         while True:

@@ -1,0 +1,77 @@
+"""A block of a journal as columns: opened once, whoever looks at it, and judged by arrays rather than by event.
+
+Two hundred thinned watchers of one job read the same blocks; an event costs 3 microseconds once, and nearly nothing for
+each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nablad.v1 import event_pb2
+
+OPEN_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Some consecutive events. All arrays have one element for each; other events than iterates count as finite."""
+
+    events: Sequence[event_pb2.SolveEvent]
+    """Shared: to be copied, not changed."""
+    seq: NDArray[np.int64]
+    is_iterate: NDArray[np.bool_]
+    iteration: NDArray[np.int64]
+    time: NDArray[np.int64]
+    """Nanoseconds since 1970."""
+    loss: NDArray[np.float64]
+    finite: NDArray[np.bool_]
+    """Loss and gradient norm both."""
+
+    def after(self, seq: int) -> Columns:
+        """The events after a seq."""
+        start = int(np.searchsorted(self.seq, seq, "right"))
+        return Columns(
+            self.events[start:],
+            self.seq[start:],
+            self.is_iterate[start:],
+            self.iteration[start:],
+            self.time[start:],
+            self.loss[start:],
+            self.finite[start:],
+        )
+
+
+def columns_of(events: Sequence[event_pb2.SolveEvent]) -> Columns:
+    """The events, in order of seq, as columns."""
+    rows = [
+        (
+            event.seq,
+            event.HasField("iterate"),
+            event.iterate.iteration,
+            event.time.seconds * 10**9 + event.time.nanos,
+        )
+        for event in events
+    ]
+    numbers = np.array(rows, np.int64).reshape(-1, 4)
+    values = np.array([(event.iterate.loss, event.iterate.gradient_norm) for event in events]).reshape(-1, 2)
+    return Columns(
+        events=events,
+        seq=numbers[:, 0],
+        is_iterate=numbers[:, 1] != 0,
+        iteration=numbers[:, 2],
+        time=numbers[:, 3],
+        loss=values[:, 0],
+        finite=np.isfinite(values).all(axis=1),
+    )
+
+
+@lru_cache(OPEN_BLOCKS)
+def opened(data: bytes) -> Columns:
+    """A serialized block."""
+    return columns_of(list(event_pb2.SolveEventBlock.FromString(data).events))

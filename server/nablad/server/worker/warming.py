@@ -1,0 +1,55 @@
+"""What a worker would do for the first time at its first job, done once in the process that workers are forked from:
+imports, the caches of expressions and of numpy, the first touch of every kind of model and method.
+
+One thread only: a thread does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+import nablad.solvers
+from nablad import solvers
+from nablad.server.datasets.files import DatasetFiles
+from nablad.server.frames import Frame, Kind
+from nablad.server.settings import Limits
+from nablad.server.worker import evaluate, outcome
+from nablad.server.worker.problem import WorkerContext, build
+from nablad.v1 import method_pb2, model_pb2, solver_pb2
+from nablad.wire.tensors import encode
+
+
+def warm_up() -> None:
+    """Imports everything that a worker will need, and solves a small problem of each kind."""
+    for name in nablad.solvers.__all__:
+        getattr(nablad.solvers, name)
+    context = WorkerContext(DatasetFiles(Path(os.devnull)), Limits(), 1, lambda _: None)
+    for spec in _specs():
+        evaluate.validate(Frame(Kind.VALIDATE, (spec.SerializeToString(),)), context)
+        problem = build(spec, context)
+        control = solvers.Control()
+        objective = problem.model.objective(checkpoint=control.checkpoint)
+        for event in solvers.run(objective, problem.method, problem.start, problem.stopping, control=control):
+            if isinstance(event, solvers.Done):
+                outcome.result(event.report, problem, context.tensor)
+
+
+def _specs() -> list[solver_pb2.SolveSpec]:
+    data = np.linspace(-1.0, 1.0, 12).reshape(6, 2) ** 2
+    features, targets = encode(data), encode(data.sum(axis=1))
+    layers = [model_pb2.Layer(width=2, activation="tanh"), model_pb2.Layer(width=1)]
+    models = (
+        model_pb2.Model(least_squares=model_pb2.LeastSquares(features=features, targets=targets)),
+        model_pb2.Model(network=model_pb2.Network(inputs=features, targets=targets, layers=layers)),
+    )
+    methods = (
+        method_pb2.Method(newton=method_pb2.Newton()),
+        method_pb2.Method(gradient_descent=method_pb2.GradientDescent()),
+    )
+    stopping = method_pb2.Stopping(max_iterations=3)
+    return [
+        solver_pb2.SolveSpec(model=model, method=method, stopping=stopping) for model in models for method in methods
+    ]
