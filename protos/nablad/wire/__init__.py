@@ -8,7 +8,8 @@
     statuses       the table of statuses and their families
     errors         errors <-> google.rpc.Status (no grpc: a worker may use it)
     rpc            google.rpc.Status <-> grpc, channel options, metadata keys
+    handlers       a gRPC method handler, taken apart and remade
     deserializers  malformed request bytes become INVALID_ARGUMENT
 
-Only rpc and deserializers import grpc. Import what you need from its own module.
+Only rpc, handlers and deserializers import grpc. Import what you need from its own module.
 """

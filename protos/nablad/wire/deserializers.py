@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from nablad.wire import errors, rpc
+from nablad.wire.handlers import behaviour_of, remade
 
 
 class _Malformed:
@@ -46,7 +47,7 @@ def wrap(handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMetho
 
     A handler of a request stream must read it through its iterator, not through `context.read`.
     """
-    behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    behaviour = behaviour_of(handler)
     generator = inspect.isasyncgenfunction(behaviour)
     if handler.request_deserializer is None or not (generator or inspect.iscoroutinefunction(behaviour)):
         return handler
@@ -69,21 +70,9 @@ def wrap(handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMetho
         async for response in behaviour(await checked(request, context), context):
             yield response
 
-    make = _MAKERS[handler.request_streaming, handler.response_streaming]
-    wrapped: Any = generate if generator else answer
-    return make(
-        wrapped,
-        request_deserializer=tolerant(handler.request_deserializer),
-        response_serializer=handler.response_serializer,
+    return remade(
+        handler, generate if generator else answer, request_deserializer=tolerant(handler.request_deserializer)
     )
-
-
-_MAKERS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
 
 
 class MalformedRequests(grpc.aio.ServerInterceptor):

@@ -56,10 +56,13 @@ class CannotServe(Exception):
     """The server cannot start; the message is one line for the person who started it."""
 
 
-def serve(settings: Settings) -> None:
-    """Serves until it is told to stop. SystemExit(1), after one line on stderr, where it cannot start."""
+def serve(settings: Settings, announce: Callable[[int], None] | None = None) -> None:
+    """Serves until it is told to stop. SystemExit(1), after one line on stderr, where it cannot start.
+
+    With `announce` it tells its port by it, and ends with stdin.
+    """
     try:
-        asyncio.run(_serve(settings, announce=None))
+        asyncio.run(_serve(settings, announce))
     except CannotServe as error:
         print(f"nablad: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -67,11 +70,7 @@ def serve(settings: Settings) -> None:
 
 def serve_embedded(settings: Settings) -> None:
     """The same for a parent process: the port goes to stdout as one JSON line, and the end of stdin is the end."""
-    try:
-        asyncio.run(_serve(settings, announce=_announce))
-    except CannotServe as error:
-        print(f"nablad: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    serve(settings, _announce)
 
 
 def _announce(port: int) -> None:

@@ -21,28 +21,11 @@ from nablad.server import logs
 from nablad.server.errors import ResourceNotFound, ServiceError, Unauthenticated
 from nablad.server.store import UnknownJob
 from nablad.wire import errors, rpc
+from nablad.wire.handlers import Handler, behaviour_of, remade
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 ABORT_SECONDS = 5.0
-
-_MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
-
-
-def _behaviour(handler: Handler) -> Any:
-    return handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-
-
-def _with(handler: Handler, behaviour: Any, serializer: Any) -> Handler:
-    return _MAKERS[handler.request_streaming, handler.response_streaming](
-        behaviour, request_deserializer=handler.request_deserializer, response_serializer=serializer
-    )
 
 
 def serialize(message: Message | bytes) -> bytes:
@@ -70,7 +53,7 @@ class Tokens(grpc.aio.ServerInterceptor):
         async def refuse(_request: Any, context: Any) -> None:
             await rpc.abort(context, Unauthenticated().status)
 
-        return _with(handler, refuse, handler.response_serializer)
+        return remade(handler, refuse)
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -84,7 +67,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/nablad."):
             return handler
-        behaviour = _behaviour(handler)
+        behaviour = behaviour_of(handler)
 
         async def guarded(request: Any, context: Any) -> Any:
             try:
@@ -99,7 +82,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 await asyncio.wait_for(rpc.abort(context, status), ABORT_SECONDS)
             raise asyncio.CancelledError
 
-        return _with(handler, guarded, serialize)
+        return remade(handler, guarded, response_serializer=serialize)
 
 
 def status_of(error: Exception, method: str) -> status_pb2.Status:
