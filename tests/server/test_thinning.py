@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nablad.server import thinning
-from nablad.server.columns import columns_of
+from nablad.server.columns import OpenBlocks, columns_of
 from nablad.server.thinning import Policy, Thinner
 from nablad.v1 import event_pb2, solver_pb2
 
@@ -129,3 +129,15 @@ def test_what_cannot_be_is_named(field: str) -> None:
     ((path, sentence),) = thinning.violations(solver_pb2.Thinning(**{field: 0}))
     assert path == f"thinning.{field}"
     assert "at least 1" in sentence
+
+
+def test_blocks_are_opened_once_and_not_kept_for_ever() -> None:
+    events = journal(range(40))
+    blocks = [event_pb2.SolveEventBlock(events=[event]).SerializeToString() for event in events]
+    kept = OpenBlocks(limit=sum(map(len, blocks[-10:])))
+    opened = [kept.open(block) for block in blocks]
+    assert [columns.events[0].seq for columns in opened] == [event.seq for event in events]
+    assert all(kept.open(block) is columns for block, columns in zip(blocks[-10:], opened[-10:], strict=True))
+    assert kept.open(blocks[0]) is not opened[0]
+    alone = OpenBlocks(limit=1)
+    assert alone.open(blocks[0]).after(0).events[0].seq == 1

@@ -6,16 +6,16 @@ each of them.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nablad.v1 import event_pb2
 
-OPEN_BLOCKS = 64
+OPEN_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,27 @@ def columns_of(events: Sequence[event_pb2.SolveEvent]) -> Columns:
     )
 
 
-@lru_cache(OPEN_BLOCKS)
-def opened(data: bytes) -> Columns:
-    """A serialized block."""
-    return columns_of(list(event_pb2.SolveEventBlock.FromString(data).events))
+class OpenBlocks:
+    """The blocks that were opened last, as many as `limit` bytes of them, serialized: several times that in memory.
+
+    Watchers of one job go over the same blocks one after the other, so the cache must hold more than lie between the
+    first of them and the last: with fewer, every one would be opened anew.
+    """
+
+    def __init__(self, limit: int = OPEN_BYTES) -> None:
+        self._limit = limit
+        self._size = 0
+        self._columns: OrderedDict[bytes, Columns] = OrderedDict()
+
+    def open(self, data: bytes) -> Columns:
+        """A serialized block as columns."""
+        found = self._columns.get(data)
+        if found is not None:
+            self._columns.move_to_end(data)
+            return found
+        columns = self._columns[data] = columns_of(list(event_pb2.SolveEventBlock.FromString(data).events))
+        self._size += len(data)
+        while self._size > self._limit:
+            oldest, _ = self._columns.popitem(last=False)
+            self._size -= len(oldest)
+        return columns

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from nablad.server import logs
-from nablad.server.columns import opened
+from nablad.server.columns import OpenBlocks
 from nablad.server.errors import InvalidRequest, LimitReached, Unavailable
 from nablad.server.scheduler import Scheduler
 from nablad.server.settings import Settings
@@ -32,6 +32,7 @@ class Watchers:
         self._store = store
         self._scheduler = scheduler
         self._settings = settings
+        self._opened = OpenBlocks()
         self._count: Counter[str] = Counter()
         self._departures: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -155,7 +156,7 @@ class _Stream:
             if self._thinner is None and block.first_seq > self._seq:
                 raw.append(block.data)
             else:
-                new = opened(block.data).after(self._seq)
+                new = self._watchers._opened.open(block.data).after(self._seq)
                 out.events.extend(new.events if self._thinner is None else self._thinner.take(new))
                 await asyncio.sleep(0)  # others want the loop, too
             self._seq = block.last_seq
