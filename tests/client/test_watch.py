@@ -13,7 +13,8 @@ from nablad.client.core.retry import Backoff
 from nablad.client.core.session import Session
 from nablad.client.core.watch import Watch
 from nablad.client.errors import InvalidRequest, NotFound, ServerError, ServerUnavailable
-from nablad.client.events import Done, Iterate, StateChange
+from nablad.client.events import Done, StateChange
+from nablad.client.iterates import Iterate
 from nablad.v1 import event_pb2, solver_pb2
 from nablad.wire.errors import ErrorDetails, FieldViolation
 

@@ -93,18 +93,21 @@ class Running:
 @contextmanager
 def serving(
     *arguments: str,
-    preexec: Callable[[], None] | None = None,
+    file_bytes: int | None = None,
     environment: dict[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
-    """A server with these settings; killed at the end if it has not ended by then."""
-    command = [*COMMAND, "--listen", "127.0.0.1:0", "--log-format", "json", *arguments]
+    """A server with these settings; killed at the end if it has not ended by then.
+
+    `file_bytes` limits the files that it may write, as a full disk would.
+    """
+    # The shell sets the limit: a preexec_fn would run Python between fork and exec, beside gRPC's threads.
+    limited = ["bash", "-c", f'ulimit -f {file_bytes // 1024}; exec "$@"', "bash"] if file_bytes else []
+    command = [*limited, *COMMAND, "--listen", "127.0.0.1:0", "--log-format", "json", *arguments]
     if settings:
         command += ["--settings", json.dumps(settings)]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=preexec, env=os.environ | (environment or {})
-        )
+        process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | (environment or {}))
         server = None
         try:
             server = Running(process, log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,10 +231,7 @@ def test_datasets_outlive_their_server(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_refuses_the_upload_and_nothing_else(tmp_path: Path) -> None:
-    def small_files_only() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-
-    with serving("--data-dir", str(tmp_path), workers=1, preexec=small_files_only) as server:
+    with serving("--data-dir", str(tmp_path), workers=1, file_bytes=1 << 20) as server:
         for _ in range(2):
             details = refused(lambda: server.upload(np.zeros(300_000)))
             assert (details.code, details.reason) == ("RESOURCE_EXHAUSTED", "DISK_FULL")

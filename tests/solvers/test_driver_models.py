@@ -83,3 +83,11 @@ def test_cancel_is_seen_between_row_blocks() -> None:
     *_, done = events
     assert done.report.status is Status.CANCELLED
     assert np.isfinite(done.report.value)
+
+
+def test_curvature_beyond_the_range_of_floats_is_infinite_not_an_error() -> None:
+    rng = np.random.default_rng(5)
+    features, targets = 1e160 * rng.standard_normal((20, 3)), rng.standard_normal(20)
+    report = solve(LeastSquares(features, targets).objective(), Newton(), np.zeros(3))
+    assert report.evidence.largest_curvature in (None, np.inf)
+    assert np.isfinite(report.theta).all()

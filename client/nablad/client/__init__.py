@@ -28,7 +28,8 @@ from nablad.client.errors import (
     ServerUnavailable,
     Unauthenticated,
 )
-from nablad.client.events import Checkpoint, Done, Event, Iterate, SolveWarning, StateChange
+from nablad.client.events import Checkpoint, Done, Event, SolveWarning, StateChange
+from nablad.client.iterates import Iterate
 from nablad.client.methods import ArmijoSearch, ConstantStep, GradientDescent, Method, Newton, Stopping
 from nablad.client.models import Layer, LeastSquares, Model, Network
 from nablad.client.policies import RecordTheta, Thinning

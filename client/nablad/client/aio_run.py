@@ -12,7 +12,8 @@ from nablad.client.core import operations
 from nablad.client.core.session import Session
 from nablad.client.core.views import CANCEL_SECONDS, JobView, RunView
 from nablad.client.core.watch import Watch
-from nablad.client.events import Event, Iterate
+from nablad.client.events import Event
+from nablad.client.iterates import Iterate
 from nablad.client.policies import Thinning
 from nablad.client.results import Result
 from nablad.v1 import solver_pb2

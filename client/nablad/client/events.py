@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from nablad.client.results import Result
+from nablad.client.iterates import Iterate
+from nablad.client.results import Result
 
 
 @dataclass(frozen=True)
@@ -27,36 +25,6 @@ class StateChange:
     """While QUEUED: how many jobs are before this one."""
     message: str
     """Why, where that is not plain."""
-
-
-@dataclass(frozen=True, eq=False)
-class Iterate:
-    """The run after an iteration. Iteration 0 is the start. Counts are totals up to now."""
-
-    seq: int
-    time: datetime | None
-    iteration: int
-    loss: float
-    gradient_norm: float
-    """||g||, the Euclidean norm."""
-    step_size: float | None
-    """The factor of the direction; None at the start."""
-    seconds: float
-    """Since the run began."""
-    values: int
-    gradients: int
-    hessians: int
-    hessian_vector_products: int
-    theta: NDArray[Any] | None = None
-    """The point, shape (p,), where it was recorded."""
-
-    def __repr__(self) -> str:
-        step = "" if self.step_size is None else f", step_size={self.step_size:.3g}"
-        theta = "" if self.theta is None else f", theta=({self.theta.size})"
-        return (
-            f"Iterate({self.iteration}, loss={self.loss:.10g}, gradient_norm={self.gradient_norm:.3g}{step}, "
-            f"seconds={self.seconds:.3g}{theta})"
-        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nablad.client.events import Iterate
+from nablad.client.iterates import Iterate
 
 
 @dataclass(frozen=True)

@@ -105,11 +105,16 @@ def of_triangle(R: FloatArray) -> CurvatureFacts:
     smallest = float(singular[-1]) if R.shape[0] >= p else 0.0
     return CurvatureFacts(
         verdict="minimum" if factor.rank == p else "flat",
-        smallest=2.0 * (smallest * widest) ** 2,
-        largest=2.0 * (float(singular[0]) * widest) ** 2,
+        smallest=_twice_square(smallest * widest),
+        largest=_twice_square(float(singular[0]) * widest),
         condition=factor.condition,
         rank=factor.rank,
     )
+
+
+def _twice_square(x: float) -> float:
+    """2 x^2, infinite where that is beyond the range: Python's own power would raise."""
+    return 2.0 * x * x
 
 
 def _verdict(smallest: float, largest: float, bound: float) -> str:

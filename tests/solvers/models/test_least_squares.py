@@ -198,3 +198,11 @@ def test_bad_starts_are_named(start: Any, field: str) -> None:
     with pytest.raises(InvalidModel) as caught:
         LeastSquares(PHI, Y).start(start)
     assert caught.value.field == field
+
+
+def test_models_of_one_form_share_what_is_compiled() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (LeastSquares(rng.standard_normal((n, 3)), rng.standard_normal(n)) for n in (5, 9))
+    other = LeastSquares(rng.standard_normal((5, 4)), rng.standard_normal(5))
+    assert first.compiled is second.compiled
+    assert first.compiled is not other.compiled

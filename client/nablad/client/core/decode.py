@@ -11,7 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from nablad.client.arrays import Dataset
 from nablad.client.errors import JobFailed, ServerError
-from nablad.client.events import Checkpoint, Done, Event, Iterate, SolveWarning, StateChange
+from nablad.client.events import Checkpoint, Done, Event, SolveWarning, StateChange
+from nablad.client.iterates import Iterate
 from nablad.client.results import Counts, Evidence, ModelSummary, Result, Times
 from nablad.v1 import dataset_pb2, event_pb2, solver_pb2, tensor_pb2, termination_pb2
 from nablad.wire import statuses, tensors

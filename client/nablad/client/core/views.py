@@ -7,7 +7,7 @@ from datetime import datetime
 from nablad.client.core import decode
 from nablad.client.core.watch import Watch
 from nablad.client.errors import JobFailed
-from nablad.client.events import Iterate
+from nablad.client.iterates import Iterate
 from nablad.client.results import ModelSummary, Result
 from nablad.v1 import event_pb2, solver_pb2
 from nablad.wire import statuses

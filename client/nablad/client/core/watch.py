@@ -15,7 +15,8 @@ from nablad.client.core import decode, rpcs
 from nablad.client.core.effects import CallFailed, Cancel, Metadata, Open, Operation, Receive, Sleep, StreamHandle
 from nablad.client.core.session import Session
 from nablad.client.errors import JobFailed, NotFound, ServerError, ServerUnavailable
-from nablad.client.events import Done, Event, Iterate, StateChange
+from nablad.client.events import Done, Event, StateChange
+from nablad.client.iterates import Iterate
 from nablad.client.results import Result
 from nablad.v1 import event_pb2, solver_pb2
 from nablad.wire import statuses

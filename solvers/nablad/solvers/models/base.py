@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,10 @@ class Model(ABC):
     def problem(self) -> Problem:
         return self.build()
 
-    @cached_property
+    @property
     def compiled(self) -> Compiled:
-        return Compiled(self.problem, self.dtype)
+        """The problem's programs, compiled when first asked for, and shared by models of the same form."""
+        return _compiled(self.problem, self.dtype)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,6 +144,13 @@ class Model(ABC):
             block_rows=min(self.rows, program.block_rows),
             gradient_flops=per_row * self.rows + once,
         )
+
+
+@lru_cache(maxsize=32)
+def _compiled(problem: Problem, dtype: np.dtype[Any]) -> Compiled:
+    # Nodes are hash-consed: two models of the same form have equal problems, whatever their data. A worker that is
+    # given the same kind of job again compiles nothing.
+    return Compiled(problem, dtype)
 
 
 def reduction_scale(reduction: str) -> Symbol | None:
