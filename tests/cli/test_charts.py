@@ -102,6 +102,8 @@ def test_a_chart_fits_and_says_what_it_shows(width: int, height: int, ascii_only
         assert "iteration (log scale)" in text
         assert " loss " in text
         assert "1,000" in text
+    elif height >= 8:
+        assert "loss" in text.splitlines()[1]
 
 
 def test_curves_differ_without_colour() -> None:

@@ -82,7 +82,8 @@ def test_labels_are_indices_into_sorted_classes(tmp_path: Path, labels: list[str
         ("a,y\n1,2\n3,abc\n", "line 3, column 'y': 'abc' is not a number; --loss softmax_cross_entropy"),
         ("a,y\n1,2\nabc,3\n", "line 3, column 'a': 'abc' is not a number; --features"),
         ("a;y\n1,5;2\n", "line 2, column 'a': '1,5' is not a number; write a decimal point"),
-        ("a,y\n1,2\n1,2,3\n", "line 3: 3 fields, where the header has 2"),
+        ('a,y\n"1,200",2\n', "'1,200' is not a number; write a decimal point and no commas"),
+        ("a,y\n1,2\n1,2,3\n", "line 3: 3 fields, where the header has 2 (separated by commas"),
         ("a,y\n1,2\n\n1\n", "line 4: 1 field, where the header has 2"),
         ("a,y\n1,\n", "line 2, column 'y': the value is missing"),
         ("a,y\nNaN,2\n", "line 2, column 'a': the value is missing"),
@@ -92,7 +93,9 @@ def test_labels_are_indices_into_sorted_classes(tmp_path: Path, labels: list[str
         ("\n\na,y\nx,1\n", "line 4, column 'a': 'x' is not a number"),
         ("a,Y\n1,2\n", "has no column 'y'; did you mean 'Y'?"),
         ("temperature,yield\n1,2\n", "has no column 'y'; it has temperature, yield"),
-        ("y,y\n1,2\n", "has 2 columns named 'y'"),
+        ('"a, b",c\n1,2\n', "has no column 'y'; it has \"a, b\", c"),
+        ("y,y\n1,2\n", "has 2 columns named 'y': give each a name of its own"),
+        (",y\n0,2\n", "no column beside the target"),
         (b"a,y\n\xff\xfe,1\n", "is not UTF-8 text"),
         ("a,y\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
         ("a,y\n" + "1" * 200_000 + ",2\n", "is not CSV: field larger than field limit"),
@@ -111,6 +114,21 @@ def test_faults_are_named_with_their_place(tmp_path: Path, text: str | bytes, me
 def test_wrong_features_are_refused(tmp_path: Path, features: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         read_table(write(tmp_path, "a,y\n1,2\n"), "y", features)
+
+
+def test_columns_without_a_name_are_used_only_when_asked_for(tmp_path: Path) -> None:
+    """An index that was written along is no feature, and a separator at each line's end is no missing value."""
+    path = write(tmp_path, ",a,y,\n0,1,2,\n1,5,3,\n")
+    table = read_table(path, "y")
+    assert (table.feature_names, table.unnamed) == (("a",), 2)
+    np.testing.assert_array_equal(table.features, [[1.0], [5.0]])
+    asked = read_table(path, "y", ["column 1", "a"])
+    assert (asked.feature_names, asked.unnamed) == (("column 1", "a"), 0)
+
+
+def test_without_a_target_the_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"--target COLUMN is required: .* has a, y$"):
+        read_table(write(tmp_path, "a,y\n1,2\n"), None)
 
 
 def test_rows_that_lack_a_value_can_be_left_out(tmp_path: Path) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from cli.processes import Piped, Terminal
+from cli.processes import Piped, Terminal, environment
+
+from nablad.cli.demo import comparison
+from nablad.client import Result
 
 QUICK = ("--seconds", "30", "--iterations", "300")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -58,6 +65,42 @@ def test_terminals_without_colour(terminal: Callable[..., Terminal], server: str
         assert "\x1b" not in running.output
 
 
+def ended(status: str, loss: float, iterations: int) -> Result:
+    """An outcome, as far as the comparison looks at it."""
+    success = status.startswith("CONVERGED")
+    return cast("Result", SimpleNamespace(status=status, success=success, loss=loss, iterations=iterations))
+
+
+def test_the_comparison_claims_no_more_than_the_runs_show() -> None:
+    fast, slow = ended("CONVERGED_GRADIENT", 1.0, 5), ended("LIMIT_TIME", 1.5, 1000)
+    assert "after 1,000, was still 0.5 above it" in comparison(slow, fast)
+    assert "another valley" in comparison(ended("LIMIT_TIME", 0.5, 1000), fast)
+    assert comparison(ended("CONVERGED_GRADIENT", 1.0, 9), fast).endswith("gradient descent 9.")
+    for loss in (0.5, 1.5):
+        cut_short = comparison(ended("LIMIT_TIME", loss, 1000), ended("LIMIT_TIME", 1.0, 2))
+        assert "valley" not in cut_short
+        assert "above" not in cut_short
+        assert "had not converged (LIMIT_TIME)" in cut_short
+        assert "--seconds" in cut_short
+
+
+def test_what_to_type_next_can_be_typed(nablad: Piped, server: str, tmp_path: Path) -> None:
+    """From `make demo`, `nablad` is not on the path."""
+    arguments = ("demo", "--server", server, "--iterations", "1")
+    assert "Next: nablad solve" in nablad(*arguments, PATH=str(tmp_path)).stdout
+    script = tmp_path / "bin" / "nablad"
+    script.parent.mkdir()
+    script.write_text("import sys; from nablad.cli import main; main()")
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(PATH=str(tmp_path)),
+        check=True,
+    )
+    assert f"Next: {script} solve longley" in done.stdout
+
+
 def test_ctrl_c_cancels_and_shows_the_best_points(terminal: Callable[..., Terminal]) -> None:
     running = terminal("demo", "--seconds", "60", "--iterations", "10000000")
     running.wait_for("gradient descent")
@@ -66,5 +109,6 @@ def test_ctrl_c_cancels_and_shows_the_best_points(terminal: Callable[..., Termin
     assert running.wait(30) == 130
     text = ANSI.sub("", running.output)
     assert "USER_CANCELLED" in text
+    assert re.search(r"gradient descent .* cancelled", text)
     assert "Traceback" not in text
     assert "Next:" not in text

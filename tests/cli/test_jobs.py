@@ -39,6 +39,7 @@ def test_list_and_show(nablad: Piped, server: str, ended: str) -> None:
         assert float(loss[1]) == pytest.approx(expected, rel=1e-9)
         assert re.search(r"^status +CONVERGED_", done.stdout, re.MULTILINE)
         assert re.search(r"^parameter +shape", done.stdout, re.MULTILINE)
+    assert "a quick one" in nablad("jobs", "list", "--state", "Succeeded", "--server", server).stdout
     assert nablad("jobs", "list", "--state", "failed", "--server", server).stdout == "No jobs.\n"
 
 
@@ -55,7 +56,7 @@ def test_watch_in_a_pipe_is_one_line_an_iterate(nablad: Piped, server: str, ende
 def test_a_job_that_is_not_there(nablad: Piped, server: str) -> None:
     done = nablad("jobs", "show", "nothing", "--server", server)
     assert done.returncode == 1
-    assert "nothing" in done.stderr
+    assert "nothing; `nablad jobs list` shows those there are" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -77,3 +78,29 @@ def test_watching_stops_by_ctrl_c_and_the_job_goes_on_until_it_is_cancelled(
         assert done.returncode == 0
         assert [each.result().status for each in (job, other)] == ["USER_CANCELLED"] * 2
         assert waiting.result().success
+        again = nablad("jobs", "cancel", job.name, "--server", server)
+        assert (again.returncode, again.stdout) == (0, f"{job.name}: had ended before, cancelled\n")
+
+
+def test_a_job_cancelled_before_its_turn_is_shown_like_any_other(nablad: Piped, server: str) -> None:
+    with Client.connect(server) as client:
+        method = GradientDescent(step=1e-6)
+        running = [client.submit(LeastSquares(X, Y), method, stopping=FOREVER) for _ in range(2)]
+        waiting = client.submit(LeastSquares(X, Y), Newton(), title="never run")
+        for job in (waiting, *running):
+            job.cancel()
+        for job in running:
+            job.result()
+        done = nablad("jobs", "show", waiting.name, "--server", server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Cancelled before it was run" in done.stdout
+
+
+def test_the_list_is_two_lines_a_job_where_a_row_has_no_room(
+    terminal: Callable[..., Terminal], server: str, ended: str
+) -> None:
+    listing = terminal("jobs", "list", "--server", server, columns=70)
+    assert listing.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", listing.output)
+    name = ended.removeprefix("solveJobs/")
+    assert re.search(rf"^{name}  succeeded\n  iteration \d+  loss \S+  \S+ \w+ old  a quick one$", text, re.MULTILINE)

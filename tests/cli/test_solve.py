@@ -97,6 +97,69 @@ def test_no_intercept_and_chosen_features(nablad: Piped, server: str, regression
     assert "intercept" not in done.stdout
 
 
+def test_standardized_without_intercept_the_coefficients_give_the_predictions(
+    nablad: Piped, server: str, regression: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    """Subtracting the means would be an intercept through the back door, and nobody would be told it."""
+    path, rows = regression
+    saved = tmp_path / "theta.npz"
+    done = nablad(
+        *("solve", str(path), "-t", "price", "--no-intercept", "--standardize", "--save", str(saved)),
+        NABLAD_SERVER=server,
+    )
+    theta = np.linalg.lstsq(rows[:, :-1], rows[:, -1], rcond=None)[0]
+    with np.load(saved) as arrays:
+        np.testing.assert_allclose(arrays["coefficients"], theta, rtol=1e-9)
+        assert not arrays["feature_means"].any()
+    residual = rows[:, -1] - rows[:, :-1] @ theta
+    assert value(done.stdout, "residual sum of squares") == pytest.approx(residual @ residual, rel=1e-9)
+
+
+def test_columns_without_a_name_are_left_out_and_that_is_said(nablad: Piped, server: str, tmp_path: Path) -> None:
+    (tmp_path / "indexed.csv").write_text(",x,y\n0,1,2\n1,2,3\n2,3,5\n")
+    done = nablad("solve", "indexed.csv", "-t", "y", cwd=tmp_path, NABLAD_SERVER=server)
+    assert done.returncode == 0, done.stderr
+    assert "indexed: y from 1 feature, 3 rows" in done.stdout
+    assert "Note: a column without a name is left out" in done.stdout
+
+
+def test_names_with_commas_are_quoted(nablad: Piped, server: str, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text('"a, b",c,y\n1,1,2\n2,5,3\n3,2,5\n')
+    done = nablad("solve", "data.csv", "-t", "y", "--features", 'c, "a, b"', cwd=tmp_path, NABLAD_SERVER=server)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^a, b +\S+$", done.stdout, re.MULTILINE)
+
+
+def test_numbers_too_large_to_square_are_one_clear_message(nablad: Piped, server: str, tmp_path: Path) -> None:
+    (tmp_path / "huge.csv").write_text("x,y\n1e200,2e200\n3e200,4e200\n5e200,7e200\n")
+    done = nablad("solve", "huge.csv", "-t", "y", cwd=tmp_path, NABLAD_SERVER=server)
+    assert done.returncode == 1
+    assert "FAILED_NONFINITE_START" in done.stdout
+    assert "too large to be squared" in done.stdout
+    assert done.stderr == ""
+
+
+def test_one_row_is_one_row(nablad: Piped, server: str, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("x,y\n1,2\n")
+    done = nablad("solve", "one.csv", "-t", "y", cwd=tmp_path, NABLAD_SERVER=server)
+    assert "one: y from 1 feature, 1 row\n" in done.stdout
+
+
+def test_the_file_is_there_even_if_the_reader_goes_away(server: str, tmp_path: Path) -> None:
+    saved = tmp_path / "theta.npz"
+    process = subprocess.Popen(
+        [*COMMAND, "solve", "norris", "--save", str(saved)],
+        stdout=subprocess.PIPE,
+        env=environment(NABLAD_SERVER=server),
+    )
+    assert process.stdout is not None
+    while b"CONVERGED" not in process.stdout.readline():
+        pass
+    process.stdout.close()
+    process.wait(30)
+    assert saved.exists()
+
+
 def test_classes_by_a_network(nablad: Piped, server: str, tmp_path: Path) -> None:
     saved, picture = tmp_path / "net.npz", tmp_path / "loss.svg"
     done = nablad(
@@ -125,6 +188,7 @@ def test_a_limit_is_exit_code_3_and_the_best_point_is_saved(nablad: Piped, serve
     done = nablad("solve", "longley", *arguments, NABLAD_SERVER=server)
     assert done.returncode == 3, done.stderr
     assert "LIMIT_ITERATIONS" in done.stdout
+    assert "--max-iterations allows more" in done.stdout
     with np.load(saved) as arrays:
         assert np.isfinite(arrays["theta"]).all()
 
@@ -135,6 +199,7 @@ def test_quiet_prints_nothing(nablad: Piped, server: str, tmp_path: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with np.load(saved) as arrays:
         assert float(arrays["intercept"]) == pytest.approx(-0.262323073774029, rel=1e-9)
+        assert json.loads(str(arrays["metadata"]))["source"] == "norris"  # and no path of this machine
 
 
 def test_a_wrong_setting_is_named(nablad: Piped, server: str) -> None:

@@ -147,7 +147,9 @@ def solve(
     target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="The column to fit.")] = None,
     features: Annotated[
         str | None,
-        typer.Option("--features", metavar="A,B,C", help="The columns to fit it with; all others unless given."),
+        typer.Option(
+            "--features", metavar="A,B,C", help="The columns to fit it with; all others that have a name unless given."
+        ),
     ] = None,
     layers: Annotated[
         str | None,
@@ -177,7 +179,11 @@ def solve(
     ] = None,
     no_intercept: Annotated[bool, typer.Option("--no-intercept", help="Fit no constant term (linear models).")] = False,
     standardize: Annotated[
-        bool, typer.Option("--standardize", help="Scale features to mean 0 and standard deviation 1 first.")
+        bool,
+        typer.Option(
+            "--standardize",
+            help="Scale features to mean 0 and standard deviation 1 first; with --no-intercept, only the latter.",
+        ),
     ] = False,
     test_split: Annotated[
         float | None,

@@ -12,7 +12,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SEPARATORS = ",;\t|"
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "."})
 
 
 @dataclass(frozen=True)
 class Table:
-    """Features X, shape (N, D), and a target that is numbers, shape (N), or labels, int64 indices into `classes`."""
+    """Features X, shape (N, D), and a target that is numbers, shape (N), or labels, int64 indices into `classes`.
+
+    `dropped` rows lacked a value; `unnamed` columns have no name in the header and were not asked for.
+    """
 
     source: str
     feature_names: tuple[str, ...]
@@ -38,6 +41,7 @@ class Table:
     target: NDArray[np.float64] | NDArray[np.int64]
     classes: tuple[str, ...] = ()
     dropped: int = 0
+    unnamed: int = 0
 
     @property
     def rows(self) -> int:
@@ -47,19 +51,22 @@ class Table:
 
 def read_table(
     path: str,
-    target: str,
+    target: str | None,
     features: Sequence[str] | None = None,
     *,
     labels: bool = False,
     drop_missing: bool = False,
+    name: str | None = None,
 ) -> Table:
     """Read a CSV file, or standard input where the path is '-'.
 
-    `features` are the columns used, in this order; all but the target unless given. With `labels` the target is a
-    class, any text. With `drop_missing`, rows that lack a value in a column used are left out; else they are errors.
+    `features` are the columns used, in this order; all named ones but the target unless given. With `labels` the target
+    is a class, any text. With `drop_missing`, rows that lack a value in a column used are left out; else they are
+    errors. `name` is what to call the file. Without a target, the error says which columns there are.
     Raises CommandError with line and column for whatever cannot be read.
     """
     with _text(path) as (source, stream):
+        source = name or source
         try:
             return _read(source, stream, target, features, labels, drop_missing)
         except UnicodeDecodeError as error:
@@ -82,20 +89,26 @@ def _text(path: str) -> Iterator[tuple[str, TextIO]]:
 
 
 def _read(
-    source: str, stream: TextIO, target: str, features: Sequence[str] | None, labels: bool, drop_missing: bool
+    source: str, stream: TextIO, target: str | None, features: Sequence[str] | None, labels: bool, drop_missing: bool
 ) -> Table:
     first, blank = stream.readline(), 0
     while first and not first.strip():
         first, blank = stream.readline(), blank + 1
     if not first:
         raise CommandError(f"{source} is empty")
-    reader = csv.reader(chain([first], stream), delimiter=max(_SEPARATORS, key=first.count))
-    header = [name.strip() or f"column {i}" for i, name in enumerate(next(reader), 1)]
+    separator = max(_SEPARATORS, key=first.count)
+    reader = csv.reader(chain([first], stream), delimiter=separator)
+    given = [name.strip() for name in next(reader)]
+    header = [name or f"column {i}" for i, name in enumerate(given, 1)]
     if all(_number(name) is not None for name in header):
         raise CommandError(f"{source} has no header: its first line is all numbers; put the columns' names there")
+    if target is None:
+        raise CommandError(f"--target COLUMN is required: the column to fit; {source} has {_listed(header)}")
     target_column = _column(source, header, target)
-    names = features if features is not None else [n for i, n in enumerate(header) if i != target_column]
+    # A column without a name is an index that was written along, or what follows a separator at each line's end.
+    names = features if features is not None else [n for i, n in enumerate(given) if n and i != target_column]
     columns = [_column(source, header, name) for name in names]
+    unnamed = sum(not name and i not in columns and i != target_column for i, name in enumerate(given))
     if not columns:
         raise CommandError(f"{source} has no column beside the target {target!r}: nothing to fit it with")
     if target_column in columns:
@@ -103,7 +116,8 @@ def _read(
     if len(set(columns)) < len(columns):
         raise CommandError("a column is named twice in --features")
     records = ((reader.line_num + blank, row) for row in reader)
-    return _rows(source, records, header, columns, target_column, labels, drop_missing)
+    table = _rows(source, records, header, columns, target_column, labels, drop_missing, separator)
+    return replace(table, unnamed=unnamed if features is None else 0)
 
 
 def _rows(
@@ -114,6 +128,7 @@ def _rows(
     target_column: int,
     labels: bool,
     drop_missing: bool,
+    separator: str,
 ) -> Table:
     import numpy as np
 
@@ -126,7 +141,10 @@ def _rows(
             continue
         if len(row) != len(header):
             fields = f"{len(row)} field{'s' if len(row) != 1 else ''}"
-            raise CommandError(f"{source}, line {line}: {fields}, where the header has {len(header)}")
+            raise CommandError(
+                f"{source}, line {line}: {fields}, where the header has {len(header)}"
+                f" (separated by {_SEPARATORS[separator]}; quotes keep text that has one in it together)"
+            )
         missing = next((c for c in used if row[c].strip().lower() in _MISSING), None)
         if missing is not None:
             if drop_missing:
@@ -161,12 +179,16 @@ def _rows(
 def _column(source: str, header: list[str], name: str) -> int:
     found = [i for i, known in enumerate(header) if known == name]
     if not found:
-        raise CommandError(
-            f"{source} has no column {name!r}{nearest(name, header) or '; it has ' + ', '.join(header[:12])}"
-        )
+        raise CommandError(f"{source} has no column {name!r}{nearest(name, header) or '; it has ' + _listed(header)}")
     if len(found) > 1:
-        raise CommandError(f"{source} has {len(found)} columns named {name!r}")
+        raise CommandError(f"{source} has {len(found)} columns named {name!r}: give each a name of its own")
     return found[0]
+
+
+def _listed(header: list[str]) -> str:
+    """The first names, quoted where --features needs it."""
+    quoted = [f'"{name}"' if "," in name else name for name in header[:12]]
+    return ", ".join(quoted) + (f" and {len(header) - 12} more" if len(header) > 12 else "")
 
 
 def _number(text: str) -> float | None:
@@ -185,7 +207,7 @@ def _finite(source: str, line: int, column: str, text: str, is_target: bool = Fa
     if number is not None:
         raise CommandError(f"{place} is not finite")
     if _number(text.replace(",", ".")) is not None:
-        raise CommandError(f"{place} is not a number; write a decimal point, not a comma")
+        raise CommandError(f"{place} is not a number; write a decimal point and no commas, such as 1234.5")
     advice = "--loss softmax_cross_entropy fits classes" if is_target else "--features says which columns to use"
     raise CommandError(f"{place} is not a number; {advice}")
 

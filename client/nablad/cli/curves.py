@@ -22,8 +22,10 @@ _ASCII_BLOCKS = "_.-=*#"
 def draw(chart: Chart, width: int, height: int, ascii_only: bool = False) -> RenderableType:
     """The chart in at most `width` columns and `height` lines."""
     if width < NARROW or height < 8:
+        what = Text(chart.y_label, style="dim", no_wrap=True, overflow="crop")
         return Group(
-            Text(chart.title, style="bold", no_wrap=True, overflow="crop"),
+            Text(chart.title, style="bold", no_wrap=True, overflow="crop" if ascii_only else "ellipsis"),
+            *([what] if height >= 2 + len(chart.curves) else []),
             *(sparkline(curve, width, ascii_only) for curve in chart.curves),
         )
     width = min(width, _MOST_COLUMNS)

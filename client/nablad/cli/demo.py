@@ -7,6 +7,8 @@ Wisconsin tumours: no longer quadratic, but curvature still tells how far to go.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +78,6 @@ def demo(console: Console, options: DemoOptions) -> Exit:
     charts: list[Chart] = []
     completed = True
     with connect(options.server, workers=2) as client:
-        line(console, "nablad demo: gradient descent beside Newton's method; a real server, streamed over gRPC.")
-        line(console)
         for problem in _PROBLEMS:
             traces, completed = _race(console, client, problem, options)
             raced.append((problem, traces))
@@ -125,6 +125,10 @@ def _race(console: Console, client: Client, problem: _Problem, options: DemoOpti
             cancel_when_unwatched=True,
         )
         pairs.append((Trace(label, look_of(label)), run))
+    if problem is _PROBLEMS[0]:
+        # Not before there is a server that answers: if none does, that is the one thing to say.
+        line(console, "nablad demo: gradient descent beside Newton's method; a real server, streamed over gRPC.")
+        line(console)
     completed = follow(console, pairs, excess_chart(problem.title))
     return [trace for trace, _ in pairs], completed
 
@@ -169,20 +173,33 @@ def _moral(console: Console, raced: list[tuple[_Problem, list[Trace]]]) -> None:
         slow, fast = (trace.result for trace in traces)
         if slow is None or fast is None:
             raise CommandError("a run ended without a result")
-        line(console, f"{problem.name.capitalize()}: {_comparison(slow, fast)}")
+        line(console, f"{problem.name.capitalize()}: {comparison(slow, fast)}")
     line(console, "Newton's step knows the curvature; the gradient alone does not tell how far to go.")
     if any(trace.result and trace.result.evidence.verdict == "flat" for _, traces in raced for trace in traces):
         line(console, "(flat: one number added to both outputs of the network changes nothing.)")
     line(console)
-    line(console, "Next: nablad solve longley", "bold" if is_live(console) else None)
-    line(console, "      nablad solve YOUR.csv --target COLUMN", "bold" if is_live(console) else None)
+    name = _command_name()
+    line(console, f"Next: {name} solve longley", "bold" if is_live(console) else None)
+    line(console, f"      {name} solve YOUR.csv --target COLUMN", "bold" if is_live(console) else None)
 
 
-def _comparison(slow: Result, fast: Result) -> str:
+def _command_name() -> str:
+    """How this command can be called again: `make demo` runs it from an environment that is not on the path."""
+    own = sys.argv[0]
+    return own if shutil.which("nablad") is None and Path(own).name == "nablad" else "nablad"
+
+
+def comparison(slow: Result, fast: Result) -> str:
+    """A sentence on who came how far; it speaks of valleys only where Newton's method has reached the bottom of one."""
     times = "iteration" if fast.iterations == 1 else "iterations"
     text = f"Newton's method took {count(fast.iterations)} {times}"
     if slow.success and fast.success:
         return f"{text}, gradient descent {count(slow.iterations)}."
+    if not fast.success:
+        return (
+            f"{text} and had not converged ({fast.status}), gradient descent {count(slow.iterations)}"
+            f" ({slow.status}); --seconds and --iterations give them more."
+        )
     excess = slow.loss - fast.loss
     if excess <= 0.0:
         return (

@@ -36,12 +36,13 @@ class Standardization:
         return (features - self.means) / self.scales
 
 
-def standardization(features: FloatArray) -> Standardization:
-    """The means and standard deviations of the columns."""
+def standardization(features: FloatArray, *, centre: bool = True) -> Standardization:
+    """The means and standard deviations of the columns; without `centre` the means are 0, so that 0 stays 0."""
     scales = features.std(axis=0)
     # The deviation of a constant column is rounding: some eps times its size, and no scale to divide by.
     constant = scales <= 10 * np.finfo(np.float64).eps * np.abs(features).max(axis=0)
-    return Standardization(features.mean(axis=0), np.where(constant, 1.0, scales))
+    scales = np.where(constant, 1.0, scales)
+    return Standardization(features.mean(axis=0) if centre else np.zeros_like(scales), scales)
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,24 @@ class Problem:
     scaling: Standardization | None
 
 
-def prepare(table: Table, *, standardize: bool, test_split: float | None, seed: int) -> Problem:
-    """Split the rows at random by the seed, and standardize with what the training rows say."""
+def prepare(table: Table, *, standardize: bool, test_split: float | None, seed: int, intercept: bool = True) -> Problem:
+    """Split the rows at random by the seed, and standardize with what the training rows say.
+
+    A model without an intercept cannot take up what subtracting the means would add: its features are only scaled.
+    """
     train, test = np.arange(table.rows), np.arange(0)
     if test_split is not None:
+        if not 0.0 < test_split < 1.0:
+            raise CommandError(f"--test-split {test_split:g}: a share between 0 and 1 is needed, such as 0.2")
         held_out = round(test_split * table.rows)
         if not 0 < held_out < table.rows:
             raise CommandError(
-                f"--test-split {test_split:g} of {table.rows} rows leaves {table.rows - held_out} to fit"
+                f"--test-split {test_split:g} of {rows_of(table.rows)} leaves {table.rows - held_out} to fit"
                 f" and {held_out} to test"
             )
         order = np.random.default_rng(seed).permutation(table.rows)
         train, test = np.sort(order[held_out:]), np.sort(order[:held_out])
-    scaling = standardization(table.features[train]) if standardize else None
+    scaling = standardization(table.features[train], centre=intercept) if standardize else None
 
     def rows(indices: NDArray[np.int64]) -> Rows:
         whole = len(indices) == table.rows
@@ -83,6 +89,11 @@ def prepare(table: Table, *, standardize: bool, test_split: float | None, seed: 
         return Rows(scaling.apply(features) if scaling else features, target)
 
     return Problem(table, rows(train), rows(test) if test_split is not None else None, scaling)
+
+
+def rows_of(number: int) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} row{'s' if number != 1 else ''}"
 
 
 def parse_layers(text: str) -> list[tuple[int, str]]:
@@ -146,7 +157,10 @@ def in_table_units(theta: FloatArray, intercept: float | None, scaling: Standard
 
 @dataclass(frozen=True)
 class RegressionScore:
-    """The residual sum of squares, and R^2 = 1 - RSS / (sum of squares about the mean); None for constant targets."""
+    """The residual sum of squares (RSS), and R^2 = 1 - RSS / (sum of squares about the mean).
+
+    R^2 is None where that sum is 0, as of a constant target, or beyond the range of doubles.
+    """
 
     rss: float
     r_squared: float | None
@@ -154,11 +168,12 @@ class RegressionScore:
 
 def score_regression(target: Target, predicted: FloatArray) -> RegressionScore:
     """The fit of predictions, both of shape (N)."""
-    residual = target - predicted
-    rss = float(residual @ residual)
-    centred = target - target.mean()
-    total = float(centred @ centred)
-    return RegressionScore(rss, 1.0 - rss / total if total > 0.0 else None)
+    with np.errstate(over="ignore", invalid="ignore"):
+        residual = target - predicted
+        rss = float(residual @ residual)
+        centred = target - target.mean()
+        total = float(centred @ centred)
+    return RegressionScore(rss, 1.0 - rss / total if 0.0 < total < np.inf else None)
 
 
 def score_classes(target: Target, probabilities: FloatArray) -> float:

@@ -11,15 +11,16 @@ from nablad.cli.chart import LOOKS
 from nablad.cli.connect import connect
 from nablad.cli.errors import CommandError, Exit, nearest
 from nablad.cli.live import follow
-from nablad.cli.tables import Column, count, is_live, line, number, seconds, show
+from nablad.cli.tables import Column, count, fits, is_live, line, number, seconds, show
 from nablad.cli.trace import Trace, loss_chart
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nablad.client import Iterate, Job, Result, Thinning
+    from nablad.client import Client, Iterate, Job, Result, Thinning
 
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 _PREFIX = "solveJobs/"
 
 
@@ -30,6 +31,7 @@ def full_name(name: str) -> str:
 
 def list_jobs(console: Console, server: str, states: Sequence[str], limit: int) -> Exit:
     """The newest jobs, one a row."""
+    states = [state.lower() for state in states]
     for state in states:
         if state not in STATES:
             raise CommandError(f"--state {state}{nearest(state, STATES) or ' is not one of ' + ', '.join(STATES)}")
@@ -50,8 +52,19 @@ def list_jobs(console: Console, server: str, states: Sequence[str], limit: int) 
         Column("age", True),
         Column("title"),
     ]
-    show(console, columns, rows)
+    if fits(console, columns, rows):
+        show(console, columns, rows)
+    else:
+        _show_narrow(console, rows)
     return Exit.CONVERGED
+
+
+def _show_narrow(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """Two lines a job, where a row of the table would not fit: name and state, then the rest."""
+    for name, state, iteration, loss, age, title in rows:
+        progress = "" if iteration == "-" else f"iteration {iteration}  loss {loss}  "
+        line(console, f"{name}  {state}", "bold")
+        line(console, f"  {progress}{age} old  {title}".rstrip())
 
 
 def _row(job: Job) -> list[str]:
@@ -76,10 +89,21 @@ def _age(moment: datetime | None) -> str:
     return "-" if moment is None else seconds((datetime.now(UTC) - moment).total_seconds())
 
 
+def _find(client: Client, name: str) -> Job:
+    from nablad.client import NotFound
+
+    try:
+        return client.job(full_name(name))
+    except NotFound as error:
+        raise CommandError(f"{error}; `nablad jobs list` shows those there are") from error
+
+
 def show_job(console: Console, server: str, name: str) -> Exit:
     """Everything about one job."""
+    from nablad.client import JobFailed
+
     with connect(server, workers=1) as client:
-        job = client.job(full_name(name))
+        job = _find(client, name)
         job.refresh()
         rows = [
             ("job", job.name),
@@ -90,8 +114,12 @@ def show_job(console: Console, server: str, name: str) -> Exit:
         rows += [("started", _time(job.start_time)), ("ended", _time(job.end_time))]
         rows += _iterate_rows("last iterate", job.last_iterate) + _iterate_rows("best iterate", job.best_iterate)
         _facts(console, rows)
-        if job.state in ("SUCCEEDED", "FAILED", "CANCELLED"):
-            _show_result(console, job.result())
+        if job.state in _ENDED:
+            try:
+                _show_result(console, job.result())
+            except JobFailed as error:
+                line(console)
+                line(console, str(error))
     return Exit.CONVERGED
 
 
@@ -124,7 +152,7 @@ def _show_result(console: Console, result: Result) -> None:
             f"{number(evidence.gradient_norm, 3)}, relative {number(evidence.relative_gradient_norm, 3)}",
         ),
         ("point", str(evidence.verdict).lower()),
-        ("curvature", f"{number(evidence.smallest_curvature)} to {number(evidence.largest_curvature)}"),
+        ("curvature", _range(evidence.smallest_curvature, evidence.largest_curvature)),
         ("condition", number(evidence.condition, 3)),
         ("rank", count(evidence.rank)),
         ("time", f"{seconds(times.total)}, of which evaluation {seconds(times.evaluation)}"),
@@ -136,12 +164,16 @@ def _show_result(console: Console, result: Result) -> None:
     line(console)
     show(
         console,
-        [Column("parameter"), Column("shape"), Column("values", True)],
+        [Column("parameter"), Column("shape"), Column("values")],
         [
             (name, " x ".join(map(str, array.shape)) or "()", _values(array.reshape(-1).tolist()))
             for name, array in result.parameters.items()
         ],
     )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "-" if low is None and high is None else f"{number(low)} to {number(high)}"
 
 
 def _values(values: Sequence[float]) -> str:
@@ -164,7 +196,7 @@ def watch_job(console: Console, server: str, name: str, options: WatchOptions) -
     """Follow a job to its end: a curve on a terminal, a line an iterate in a pipe. Ctrl-C only stops watching."""
     thinning = _thinning(options, default_per_decade=40 if is_live(console) else None)
     with connect(server, workers=1) as client:
-        job = client.job(full_name(name))
+        job = _find(client, name)
         run = job.watch(after_seq=options.after_seq, thinning=thinning)
         if not is_live(console):
             for iterate in run:
@@ -214,7 +246,10 @@ def cancel_jobs(console: Console, server: str, names: Sequence[str]) -> Exit:
     """Ask jobs to end at their best points."""
     with connect(server, workers=1) as client:
         for name in names:
-            job = client.job(full_name(name))
+            job = _find(client, name)
+            if job.refresh().state in _ENDED:
+                line(console, f"{job.name}: had ended before, {job.state.lower()}")
+                continue
             job.cancel()
             line(console, f"{job.name}: asked to end at its best point; nablad jobs show {name} tells it")
     return Exit.CONVERGED

@@ -167,7 +167,9 @@ def _state_cells(trace: Trace) -> list[str | Text]:
     if last is None:
         return [name, "", trace.waiting]
     if trace.result is not None:
-        state = Text(trace.result.family.lower(), style="bold" if trace.result.success else "")
+        family = trace.result.family.lower()
+        # Of the user's endings there is one.
+        state = Text("cancelled" if family == "user" else family, style="bold" if trace.result.success else "")
     else:
         state = Text("running", style="dim")
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from nablad.cli.fitting import (
     build_model,
     in_table_units,
     prepare,
+    rows_of,
     score_classes,
     score_regression,
 )
@@ -45,6 +47,13 @@ _OPTIONS = {
     "model.targets": "the target",
     "stopping.max_iterations": "--max-iterations",
     "stopping.max_time": "--max-seconds",
+}
+# What the server's messages advise, in the words of the command line.
+_ADVICE = {
+    "LIMIT_ITERATIONS": "Here: --max-iterations allows more.",
+    "LIMIT_TIME": "Here: --max-seconds allows more.",
+    "FAILED_NONFINITE_START": "Here: the numbers are too large to be squared; write the columns in larger units.",
+    "FAILED_DIVERGED": "Here: without --step-size, a line search finds the step.",
 }
 METHODS = {NEWTON: "Newton", GRADIENT_DESCENT: "gradient descent"}
 
@@ -87,7 +96,13 @@ def solve(console: Console, options: SolveOptions) -> Exit:
             f"--method {options.method}{nearest(options.method, METHODS) or ' is not one of ' + ', '.join(METHODS)}"
         )
     table, loss = _read(options)
-    problem = prepare(table, standardize=options.standardize, test_split=options.test_split, seed=options.seed)
+    problem = prepare(
+        table,
+        standardize=options.standardize,
+        test_split=options.test_split,
+        seed=options.seed,
+        intercept=options.intercept,
+    )
     model = build_model(
         problem, options.layers, loss, intercept=options.intercept, ridge=options.ridge, seed=options.seed
     )
@@ -95,7 +110,7 @@ def solve(console: Console, options: SolveOptions) -> Exit:
     width = len(table.feature_names)
     title = f"{_short_name(table.source)}: {table.target_name} from {width} feature{'s' if width != 1 else ''}"
     trace = Trace(label, look_of(label))
-    chart_of = loss_chart(f"{title}, {count(len(problem.train.target))} rows")
+    chart_of = loss_chart(f"{title}, {rows_of(len(problem.train.target))}")
     with connect(options.server, workers=1) as client:
         run = _start(client, model, method, options, title)
         completed = follow(console, [(trace, run)], chart_of, quiet=options.quiet)
@@ -119,16 +134,30 @@ def solve(console: Console, options: SolveOptions) -> Exit:
 def _read(options: SolveOptions) -> tuple[Table, str]:
     path, known = bundled.find(options.data)
     target = options.target or (known.target if known else None)
-    if target is None:
-        raise CommandError("--target COLUMN is required: the column to fit")
     loss = options.loss or (SOFTMAX if known and known.labels and target == known.target else SQUARED_ERROR)
-    features = [name.strip() for name in options.features.split(",")] if options.features is not None else None
-    table = read_table(path, target, features, labels=loss == SOFTMAX, drop_missing=options.drop_missing)
+    features = _names(options.features) if options.features is not None else None
+    table = read_table(
+        path,
+        target,
+        features,
+        labels=loss == SOFTMAX,
+        drop_missing=options.drop_missing,
+        name=known.name if known else None,
+    )
     if loss == SOFTMAX and not 2 <= len(table.classes) <= table.rows // 2:
         raise CommandError(
-            f"{table.source}: {target!r} has {len(table.classes)} different values in {table.rows} rows: no classes"
+            f"{table.source}: {target!r} has {len(table.classes)} different values in {rows_of(table.rows)}:"
+            " no classes; --loss squared_error fits numbers"
         )
     return table, loss
+
+
+def _names(text: str) -> list[str]:
+    """The names of a list; as in a CSV file, quotes are for names with a comma."""
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    if not names or not all(names):
+        raise CommandError(f"--features {text!r}: a name is empty; write them as A,B,C")
+    return names
 
 
 def _start(client: Client, model: LeastSquares | Network, method: Method, options: SolveOptions, title: str) -> Run:
@@ -163,6 +192,10 @@ def _method(options: SolveOptions) -> Method:
     return Newton()
 
 
+def _unnamed(number: int) -> str:
+    return "a column without a name is" if number == 1 else f"{number} columns without a name are"
+
+
 def _short_name(source: str) -> str:
     return source if source == "standard input" else Path(source).stem
 
@@ -178,10 +211,17 @@ class _Report:
     result: Result
 
     def show(self, client: Client) -> None:
-        """Print outcome, scores and parameters, and save them."""
+        """Save the parameters, then print outcome, scores and parameters: a reader that goes away costs no file."""
         result, table = self.result, self.problem.table
+        scores = self._scores(client)
+        if self.options.save is not None:
+            self._save(scores)
+        if table.unnamed:
+            self.say(f"Note: {_unnamed(table.unnamed)} left out; --features takes 'column 1' and so on.")
         self.say()
         self.say(f"{result.status}  {result.message}")
+        if result.status in _ADVICE and (result.status != "FAILED_DIVERGED" or self.options.step_size is not None):
+            self.say(_ADVICE[result.status])
         rows: list[tuple[str, str]] = [
             ("iterations", count(result.iterations)),
             ("loss", number(result.loss, 15)),
@@ -191,7 +231,6 @@ class _Report:
         ]
         if table.dropped:
             rows.append(("rows left out", f"{count(table.dropped)}, with missing values"))
-        scores = self._scores(client)
         rows += [(name, number(value, 15 if "residual" in name else 8)) for name, value in scores.items()]
         width = max(len(name) for name, _ in rows)
         for name, text in rows:
@@ -199,7 +238,7 @@ class _Report:
         self.say()
         self._parameters()
         if self.options.save is not None:
-            self._save(scores)
+            self.say(f"Parameters written to {self.options.save}")
 
     def say(self, text: str = "") -> None:
         """Print a line, unless --quiet."""
@@ -286,4 +325,3 @@ class _Report:
             "scores": scores,
         }
         save(path, Fitted(result.theta, result.parameters, self.problem, self._linear(), metadata))
-        self.say(f"Parameters written to {path}")

@@ -25,10 +25,16 @@ def show(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[st
     widths = [max([len(column.heading), *(len(row[i]) for row in rows)]) for i, column in enumerate(columns)]
     if not is_live(console):
         _plain(console, columns, rows, title, widths)
-    elif sum(_narrowest(columns, rows, widths)) + 2 * len(widths) - 1 <= console.width:
+    elif fits(console, columns, rows):
         _boxed(console, columns, rows, title)
     else:
         _blocks(console, columns, rows, title)
+
+
+def fits(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table has room for its rows side by side; in a pipe there is always room."""
+    widths = [max([len(column.heading), *(len(row[i]) for row in rows)]) for i, column in enumerate(columns)]
+    return not is_live(console) or sum(_narrowest(columns, rows, widths)) + 2 * len(widths) - 1 <= console.width
 
 
 def _narrowest(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[int]:
