@@ -120,10 +120,10 @@ def test_columns_without_a_name_are_used_only_when_asked_for(tmp_path: Path) -> 
     """An index that was written along is no feature, and a separator at each line's end is no missing value."""
     path = write(tmp_path, ",a,y,\n0,1,2,\n1,5,3,\n")
     table = read_table(path, "y")
-    assert (table.feature_names, table.unnamed) == (("a",), 2)
+    assert (table.feature_names, table.unnamed) == (("a",), ("column 1", "column 4"))
     np.testing.assert_array_equal(table.features, [[1.0], [5.0]])
     asked = read_table(path, "y", ["column 1", "a"])
-    assert (asked.feature_names, asked.unnamed) == (("column 1", "a"), 0)
+    assert (asked.feature_names, asked.unnamed) == (("column 1", "a"), ())
 
 
 def test_without_a_target_the_columns_are_named(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_columns_without_a_name_are_left_out_and_that_is_said(nablad: Piped, ser
     done = nablad("solve", "indexed.csv", "-t", "y", cwd=tmp_path, NABLAD_SERVER=server)
     assert done.returncode == 0, done.stderr
     assert "indexed: y from 1 feature, 3 rows" in done.stdout
-    assert "Note: a column without a name is left out" in done.stdout
+    assert "Note: left out, having no name in the header: column 1;" in done.stdout
 
 
 def test_names_with_commas_are_quoted(nablad: Piped, server: str, tmp_path: Path) -> None:

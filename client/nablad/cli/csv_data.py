@@ -41,7 +41,7 @@ class Table:
     target: NDArray[np.float64] | NDArray[np.int64]
     classes: tuple[str, ...] = ()
     dropped: int = 0
-    unnamed: int = 0
+    unnamed: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -108,7 +108,7 @@ def _read(
     # A column without a name is an index that was written along, or what follows a separator at each line's end.
     names = features if features is not None else [n for i, n in enumerate(given) if n and i != target_column]
     columns = [_column(source, header, name) for name in names]
-    unnamed = sum(not name and i not in columns and i != target_column for i, name in enumerate(given))
+    unused = {*range(len(header))} - {*columns, target_column}
     if not columns:
         raise CommandError(f"{source} has no column beside the target {target!r}: nothing to fit it with")
     if target_column in columns:
@@ -117,7 +117,8 @@ def _read(
         raise CommandError("a column is named twice in --features")
     records = ((reader.line_num + blank, row) for row in reader)
     table = _rows(source, records, header, columns, target_column, labels, drop_missing, separator)
-    return replace(table, unnamed=unnamed if features is None else 0)
+    unnamed = tuple(header[i] for i in sorted(unused)) if features is None else ()
+    return replace(table, unnamed=unnamed)
 
 
 def _rows(

@@ -192,10 +192,6 @@ def _method(options: SolveOptions) -> Method:
     return Newton()
 
 
-def _unnamed(number: int) -> str:
-    return "a column without a name is" if number == 1 else f"{number} columns without a name are"
-
-
 def _short_name(source: str) -> str:
     return source if source == "standard input" else Path(source).stem
 
@@ -217,7 +213,9 @@ class _Report:
         if self.options.save is not None:
             self._save(scores)
         if table.unnamed:
-            self.say(f"Note: {_unnamed(table.unnamed)} left out; --features takes 'column 1' and so on.")
+            self.say(
+                f"Note: left out, having no name in the header: {', '.join(table.unnamed)}; --features takes them."
+            )
         self.say()
         self.say(f"{result.status}  {result.message}")
         if result.status in _ADVICE and (result.status != "FAILED_DIVERGED" or self.options.step_size is not None):
