@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -128,6 +129,12 @@ def test_what_cannot_be_done_is_refused_in_one_line_before_any_work(
 @pytest.mark.parametrize("arguments", [("solve",), ("jump",), ("solve", "longley", "--max-iterations", "-1")])
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert exit_code(*arguments) == 2
+
+
+def test_help_shows_no_value_for_options_that_take_none(nablad: Piped) -> None:
+    shown = nablad("solve", "--help", COLUMNS="200", TERM="dumb").stdout
+    for option in ("--no-intercept", "--standardize", "--quiet", "--debug"):
+        assert re.search(rf"{option}\s+(-q\s+)?[A-Z]?[a-z]+ ", shown), shown
 
 
 def test_debug_shows_the_traceback(nablad: Piped) -> None:

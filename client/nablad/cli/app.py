@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,6 +43,11 @@ _Plot = Annotated[
 _Name = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, with or without `solveJobs/`.")]
 
 
+def _flag(*names: str, help: str, **options: Any) -> Any:
+    """An option that takes no value, and whose help therefore shows none (typer 0.29 would show `<bool>`)."""
+    return typer.Option(*names, metavar="", help=help, **options)
+
+
 def _console() -> Console:
     from nablad.cli.console import make_console
 
@@ -60,7 +65,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def nablad(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+        bool, _flag("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """An optimization solver service built on computed gradients.
@@ -91,7 +96,7 @@ def serve(
     ] = None,
     allow_remote_plaintext: Annotated[
         bool,
-        typer.Option("--allow-remote-plaintext", help="Listen beyond this machine, unencrypted and open to everyone."),
+        _flag("--allow-remote-plaintext", help="Listen beyond this machine, unencrypted and open to everyone."),
     ] = False,
 ) -> Exit:
     """Run the solver service until Ctrl-C or SIGTERM.
@@ -177,10 +182,10 @@ def solve(
     ridge: Annotated[
         float | None, typer.Option("--ridge", min=0.0, help="Add ridge * (sum of squared weights) to the loss.")
     ] = None,
-    no_intercept: Annotated[bool, typer.Option("--no-intercept", help="Fit no constant term (linear models).")] = False,
+    no_intercept: Annotated[bool, _flag("--no-intercept", help="Fit no constant term (linear models).")] = False,
     standardize: Annotated[
         bool,
-        typer.Option(
+        _flag(
             "--standardize",
             help="Scale features to mean 0 and standard deviation 1 first; with --no-intercept, only the latter.",
         ),
@@ -191,14 +196,14 @@ def solve(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the test split and a network's first weights.")] = 0,
     drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out rows that lack a value in a column used.")
+        bool, _flag("--drop-missing", help="Leave out rows that lack a value in a column used.")
     ] = False,
     server: _Server = None,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the parameters for numpy.load.")
     ] = None,
     plot: _Plot = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; the exit code tells.")] = False,
+    quiet: Annotated[bool, _flag("--quiet", "-q", help="Print nothing; the exit code tells.")] = False,
 ) -> Exit:
     """Fit a linear model, or a network, to the columns of a CSV file.
 

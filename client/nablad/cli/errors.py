@@ -36,7 +36,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {by_folded[matches[0]]!r}?" if matches else ""
 
 
-_Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+_Debug = Annotated[bool, typer.Option("--debug", metavar="", help="Show the traceback of an error.")]
 
 
 def command(function: Callable[..., Exit]) -> Callable[..., None]:
