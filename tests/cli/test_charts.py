@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from nablad.cli.canvas import Canvas
 from nablad.cli.chart import LOOKS, Chart, Curve, iteration_scale, loss_scale, tick_labels
 from nablad.cli.curves import NARROW, draw
 from nablad.cli.trace import Trace, excess_chart, look_of, loss_chart
-from nablad.client import Iterate
+from nablad.client import Iterate, StateChange
 
 SLOW, FAST = LOOKS["gradient descent"], LOOKS["Newton"]
 positive = st.floats(min_value=1e-300, max_value=1e300)
@@ -149,6 +150,24 @@ def test_excess_is_above_the_lowest_of_all_and_ends_at_the_rounding() -> None:
     assert list(chart.curves[1].losses) == [90.0, chart.floor]
     assert 1e-16 < chart.floor < 1e-14
     assert list(loss_chart("t")([slow]).curves[0].iterations) == [0, 1, 2, 3]
+
+
+def test_before_the_first_iterate_no_loss_is_claimed() -> None:
+    text = text_of(Chart("t", "loss", (curve([]),)), 80, 20)
+    assert "iteration" in text
+    assert "0.1" not in text
+
+
+def test_a_run_that_waits_says_so() -> None:
+    trace = Trace("Newton", LOOKS["Newton"])
+    now = datetime.now(UTC)
+    for state, position, shown in (
+        ("QUEUED", 2, "queued, 2 before it"),
+        ("QUEUED", 0, "queued"),
+        ("RUNNING", None, "starting"),
+    ):
+        trace.take(StateChange(seq=1, time=now, state=state, queue_position=position, message=""))
+        assert trace.waiting == shown
 
 
 def test_excess_before_the_first_iterate_is_an_empty_chart() -> None:

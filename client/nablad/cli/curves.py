@@ -30,9 +30,11 @@ def draw(chart: Chart, width: int, height: int, ascii_only: bool = False) -> Ren
         )
     width = min(width, _MOST_COLUMNS)
     x_scale, y_scale = iteration_scale(chart.curves), loss_scale(chart.curves, chart.floor)
-    values = y_scale.ticks(most=max(3, (height - 5) // 2))
-    ticks = dict(zip(tick_labels(values, ascii_only), values, strict=True))
-    margin = max(len(label) for label in ticks) + 1
+    # Where nothing has come yet, the axis has no numbers: any would be made up.
+    shown = any(curve.points() for curve in chart.curves)
+    values = y_scale.ticks(most=max(3, (height - 5) // 2)) if shown else []
+    ticks = dict(zip(tick_labels(values, ascii_only), values, strict=True)) if shown else {}
+    margin = max((len(label) for label in ticks), default=4) + 1
     canvas = Canvas(width - margin - 2, height - 5, ascii_only)
     for curve in chart.curves:
         _trace(canvas, chart, curve)

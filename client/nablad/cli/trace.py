@@ -39,8 +39,10 @@ class Trace:
             self.add(event)
         elif isinstance(event, SolveWarning):
             self.warnings.append(event.message)
-        elif isinstance(event, StateChange) and event.queue_position:
-            self.waiting = f"queued, {event.queue_position} before it"
+        elif isinstance(event, StateChange) and event.state == "QUEUED":
+            self.waiting = f"queued, {event.queue_position} before it" if event.queue_position else "queued"
+        elif isinstance(event, StateChange):
+            self.waiting = "starting"
 
     def add(self, iterate: Iterate) -> None:
         """Append an iterate; one seen before (after the stream was taken up again) is left out."""
