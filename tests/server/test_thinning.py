@@ -100,6 +100,27 @@ def test_how_a_journal_is_cut_into_blocks_changes_nothing(
     assert whole.settled_seq == cut.settled_seq
 
 
+@given(losses, st.frozensets(st.integers(0, 120), max_size=9), st.sampled_from(["every", "per_decade", "budget"]))
+def test_checkpoints_let_go_of_nothing_and_are_not_sent(
+    values: list[float], checkpoints: frozenset[int], policy: str
+) -> None:
+    """A long run has a checkpoint every few seconds: a watcher's budget must not grow with them."""
+    plain = journal(values)
+    mixed: list[event_pb2.SolveEvent] = []
+    for event in plain:
+        mixed.append(event)
+        if event.HasField("iterate") and event.iterate.iteration in checkpoints:
+            mixed.append(event_pb2.SolveEvent(checkpoint=event_pb2.Checkpoint()))
+    for seq, event in enumerate(mixed, start=1):
+        event.seq = seq
+    thinner = Thinner(POLICIES[policy]())
+    kept = [mixed[seq - 1] for seq in sent(thinner, mixed, 7)]
+    expected = [event for event in journal(values) if event.seq in sent(Thinner(POLICIES[policy]()), journal(values))]
+    assert [e.iterate.iteration for e in kept] == [e.iterate.iteration for e in expected]
+    assert not any(event.HasField("checkpoint") for event in kept)
+    assert thinner.settled_seq == len(mixed)
+
+
 @pytest.mark.parametrize(("size", "length"), [(500, 1_000_000), (100, 5_000), (8, 20), (16, 3)])
 def test_a_budget_is_kept_and_evenly_spread(size: int, length: int) -> None:
     kept = kept_by(thinning.budget(size), length + 1)

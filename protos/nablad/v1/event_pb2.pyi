@@ -67,7 +67,7 @@ class SolveEventBlock(google.protobuf.message.Message):
     last_seq: builtins.int
     """The seq of the last committed event. In a heartbeat, what the watcher has been told of or skipped."""
     skipped: builtins.int
-    """How many iterates between the block before and the last event of this one the thinning left out."""
+    """How many iterates and checkpoints between the block before and the last event of this one the thinning left out."""
     queue_position: builtins.int
     """In a heartbeat while the job is queued: how many jobs are before this one."""
     @property

@@ -231,7 +231,7 @@ Global___ParameterShape: typing_extensions.TypeAlias = ParameterShape
 @typing.final
 class Thinning(google.protobuf.message.Message):
     """How a stream of iterates is thinned. The first, the last and the best iterate, and the first ten that are not finite,
-    are always kept; everything that is not an iterate is kept, too.
+    are always kept, and so is everything else but checkpoints.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -26,6 +26,7 @@ class Columns:
     """Shared: to be copied, not changed."""
     seq: NDArray[np.int64]
     is_iterate: NDArray[np.bool_]
+    is_checkpoint: NDArray[np.bool_]
     iteration: NDArray[np.int64]
     time: NDArray[np.int64]
     """Nanoseconds since 1970."""
@@ -36,14 +37,25 @@ class Columns:
     def after(self, seq: int) -> Columns:
         """The events after a seq."""
         start = int(np.searchsorted(self.seq, seq, "right"))
+        return self._rows(self.events[start:], slice(start, None))
+
+    def without_checkpoints(self) -> Columns:
+        """The other events: itself where there are no checkpoints."""
+        others = ~self.is_checkpoint
+        if others.all():
+            return self
+        return self._rows([self.events[index] for index in np.flatnonzero(others).tolist()], others)
+
+    def _rows(self, events: Sequence[event_pb2.SolveEvent], which: slice | NDArray[np.bool_]) -> Columns:
         return Columns(
-            self.events[start:],
-            self.seq[start:],
-            self.is_iterate[start:],
-            self.iteration[start:],
-            self.time[start:],
-            self.loss[start:],
-            self.finite[start:],
+            events,
+            self.seq[which],
+            self.is_iterate[which],
+            self.is_checkpoint[which],
+            self.iteration[which],
+            self.time[which],
+            self.loss[which],
+            self.finite[which],
         )
 
 
@@ -53,19 +65,21 @@ def columns_of(events: Sequence[event_pb2.SolveEvent]) -> Columns:
         (
             event.seq,
             event.HasField("iterate"),
+            event.HasField("checkpoint"),
             event.iterate.iteration,
             event.time.seconds * 10**9 + event.time.nanos,
         )
         for event in events
     ]
-    numbers = np.array(rows, np.int64).reshape(-1, 4)
+    numbers = np.array(rows, np.int64).reshape(-1, 5)
     values = np.array([(event.iterate.loss, event.iterate.gradient_norm) for event in events]).reshape(-1, 2)
     return Columns(
         events=events,
         seq=numbers[:, 0],
         is_iterate=numbers[:, 1] != 0,
-        iteration=numbers[:, 2],
-        time=numbers[:, 3],
+        is_checkpoint=numbers[:, 2] != 0,
+        iteration=numbers[:, 3],
+        time=numbers[:, 4],
         loss=values[:, 0],
         finite=np.isfinite(values).all(axis=1),
     )

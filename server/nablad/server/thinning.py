@@ -14,7 +14,9 @@ in the meantime more evenly:
 The first and the last iterate, the best, and the first ten that are not finite are always sent. Which is last or best
 is known only at the end: so the newest skipped iterate and the best one are held back, and sent, in order of seq,
 before the next event that is not an iterate; the best also before any later iterate that goes out, so that no seq ever
-goes backwards. Nothing but iterates is ever left out: what was skipped between two events is the gap in their seqs.
+goes backwards. Checkpoints, which only a server can use, are left out of a thinned view; were they events like others,
+each would let go of what is held back. Nothing else is ever left out: what was skipped between two events is the gap in
+their seqs.
 """
 
 from __future__ import annotations
@@ -144,6 +146,8 @@ class Thinner:
         """The events to send now."""
         if not len(columns.seq):
             return []
+        newest_seq = int(columns.seq[-1])
+        columns = columns.without_checkpoints()
         is_best = self._records(columns)
         bests = np.flatnonzero(is_best)
         out: list[event_pb2.SolveEvent] = []
@@ -159,7 +163,7 @@ class Thinner:
             start = sent + 1
         self._hold(columns, bests, start, len(columns.seq))
         held_seqs = [event.seq for event in (self._best, self._last) if event is not None]
-        self.settled_seq = min(held_seqs) - 1 if held_seqs else int(columns.seq[-1])
+        self.settled_seq = min(held_seqs) - 1 if held_seqs else newest_seq
         return out
 
     def _records(self, columns: Columns) -> NDArray[np.bool_]:
