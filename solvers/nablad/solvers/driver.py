@@ -325,7 +325,7 @@ def _warnings(report: Report) -> Iterator[Warning]:
     if evidence.rank is not None and evidence.rank < size and evidence.verdict == "flat":
         yield Warning(
             "rank_deficient",
-            f"The objective determines {evidence.rank} directions of {size}: the minimizer is not unique.",
+            f"The objective determines only {evidence.rank} of {size} directions: the minimizer is not unique.",
             report.iteration,
         )
     if evidence.condition is not None and evidence.condition > 1e-2 / math.sqrt(np.finfo(report.theta.dtype).eps) ** 2:

@@ -47,7 +47,7 @@ class Metered:
 
     def _note(self, value: float) -> None:
         if self.nonfinite is None:
-            self.nonfinite = f"the value was {value} at evaluation {self.counters.value}"
+            self.nonfinite = f"The value was first {value} at evaluation {self.counters.value}."
 
     def gradient(self, theta: FloatArray) -> FloatArray:
         begin = perf_counter()

@@ -20,13 +20,10 @@ class Family(Enum):
     FAILED = "failed"
 
 
-_RESUME = "Raise the limit and resume, or start again from the best point."
-
-
 class Status(Enum):
     """Why a run ended."""
 
-    GRADIENT = (Family.CONVERGED, "For more digits ask for a smaller tolerance, or use Newton.")
+    GRADIENT = (Family.CONVERGED, "For more digits ask for a smaller tolerance; after gradient descent, use Newton.")
     DECREMENT = (Family.CONVERGED, "For more digits ask for a smaller tolerance.")
     STEP = (Family.CONVERGED, "For more digits ask for a smaller step tolerance.")
     TARGET = (Family.CONVERGED, "The target value was reached; remove target_value to go on to a minimum.")
@@ -34,7 +31,7 @@ class Status(Enum):
 
     SADDLE = (
         Family.STALLED,
-        "The gradient vanishes, but this is no minimum: start elsewhere, or use Newton, which leaves saddles.",
+        "The gradient vanishes, but this is no minimum: start elsewhere; Newton leaves saddles by itself.",
     )
     LINE_SEARCH_STALLED = (
         Family.STALLED,
@@ -42,14 +39,14 @@ class Status(Enum):
     )
     NO_PROGRESS = (
         Family.STALLED,
-        "The objective is as low as its roundoff lets it be seen; a second-order method may bring more digits.",
+        "The objective is as low as roundoff lets it be seen; after gradient descent, Newton may bring more digits.",
     )
 
-    MAX_ITERATIONS = (Family.LIMIT, _RESUME)
-    MAX_EVALUATIONS = (Family.LIMIT, "Raise max_evaluations and resume, or start again from the best point.")
-    MAX_TIME = (Family.LIMIT, "Raise max_seconds and resume, or start again from the best point.")
+    MAX_ITERATIONS = (Family.LIMIT, "Raise max_iterations, or start again from the best point.")
+    MAX_EVALUATIONS = (Family.LIMIT, "Raise max_evaluations, or start again from the best point.")
+    MAX_TIME = (Family.LIMIT, "Raise max_seconds, or start again from the best point.")
 
-    CANCELLED = (Family.USER, "The best point so far is kept; resume to go on.")
+    CANCELLED = (Family.USER, "The best point so far is kept: start again from it to go on.")
 
     NONFINITE_START = (Family.FAILED, "Choose a start where the objective and its gradient are finite.")
     NONFINITE = (
