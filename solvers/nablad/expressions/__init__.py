@@ -6,7 +6,7 @@ Needs numpy only, so that a client can write and check a model without the engin
 
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
 from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, topological
-from nablad.expressions.symbols import Symbol, apply, data, lift, parameter
+from nablad.expressions.symbol import Symbol, apply, data, lift, parameter
 from nablad.expressions.table import OPS, OpSpec
 
 __all__ = [
