@@ -9,8 +9,10 @@ The check needs no generator: `stubs.sha256` beside the stubs records what they 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -29,19 +31,23 @@ def fingerprint() -> str:
 
 
 def make() -> None:
-    for stub in PACKAGE.glob("*_pb2*.py*"):
-        stub.unlink()
-    subprocess.run(
-        [
-            sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}",
-            f"--python_out={ROOT}", f"--grpc_python_out={ROOT}", f"--mypy_out={ROOT}", f"--mypy_grpc_out={ROOT}",
-            *(str(path.relative_to(ROOT)) for path in sources()),
-        ],
-        cwd=ROOT, check=True, env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
-    )  # fmt: skip
-    for stub in PACKAGE.glob("*_pb2_grpc.py*"):  # a file without a service has nothing to say to gRPC
-        if "Stub" not in stub.read_text():
+    """Into a directory of its own first: where a .proto is wrong, the old stubs stay."""
+    with tempfile.TemporaryDirectory() as name:
+        fresh = Path(name)
+        subprocess.run(
+            [
+                sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}",
+                f"--python_out={fresh}", f"--grpc_python_out={fresh}", f"--mypy_out={fresh}", f"--mypy_grpc_out={fresh}",
+                *(str(path.relative_to(ROOT)) for path in sources()),
+            ],
+            cwd=ROOT, check=True, env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        )  # fmt: skip
+        for stub in PACKAGE.glob("*_pb2*.py*"):
             stub.unlink()
+        for stub in fresh.rglob("*_pb2*.py*"):
+            # a file without a service has nothing to say to gRPC
+            if "_pb2_grpc" not in stub.name or "Stub" in stub.read_text():
+                shutil.copyfile(stub, PACKAGE / stub.name)
     RECORD.write_text(fingerprint())
 
 

@@ -317,7 +317,7 @@ class SolveResult(google.protobuf.message.Message):
         """The best point, shape (p)."""
 
     @property
-    def parameters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NamedTensor]:
+    def parameters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[nablad.v1.tensor_pb2.NamedTensor]:
         """The same by name, in the order in which theta holds them."""
 
     @property
@@ -339,7 +339,7 @@ class SolveResult(google.protobuf.message.Message):
         *,
         termination: nablad.v1.termination_pb2.Termination | None = ...,
         theta: nablad.v1.tensor_pb2.Tensor | None = ...,
-        parameters: collections.abc.Iterable[Global___NamedTensor] | None = ...,
+        parameters: collections.abc.Iterable[nablad.v1.tensor_pb2.NamedTensor] | None = ...,
         loss: builtins.float = ...,
         gradient: nablad.v1.tensor_pb2.Tensor | None = ...,
         iterations: builtins.int = ...,
@@ -354,23 +354,3 @@ class SolveResult(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_last_theta", b"_last_theta"]) -> typing.Literal["last_theta"] | None: ...
 
 Global___SolveResult: typing_extensions.TypeAlias = SolveResult
-
-@typing.final
-class NamedTensor(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: builtins.int
-    VALUE_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def value(self) -> nablad.v1.tensor_pb2.Tensor: ...
-    def __init__(
-        self,
-        *,
-        name: builtins.str = ...,
-        value: nablad.v1.tensor_pb2.Tensor | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
-
-Global___NamedTensor: typing_extensions.TypeAlias = NamedTensor

@@ -22,24 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from nablad.v1 import expression_pb2 as nablad_dot_v1_dot_expression__pb2
 from nablad.v1 import tensor_pb2 as nablad_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nablad/v1/model.proto\x12\tnablad.v1\x1a\x16nablad/v1/tensor.proto\"i\n\x05Model\x12\x30\n\rleast_squares\x18\x01 \x01(\x0b\x32\x17.nablad.v1.LeastSquaresH\x00\x12%\n\x07network\x18\x02 \x01(\x0b\x32\x12.nablad.v1.NetworkH\x00\x42\x07\n\x05model\"\xe6\x01\n\x0cLeastSquares\x12#\n\x08\x66\x65\x61tures\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12\"\n\x07targets\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12\'\n\x07weights\x18\x03 \x01(\x0b\x32\x11.nablad.v1.TensorH\x00\x88\x01\x01\x12\x11\n\tintercept\x18\x04 \x01(\x08\x12\x12\n\x05ridge\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\'\n\treduction\x18\x06 \x01(\x0e\x32\x14.nablad.v1.ReductionB\n\n\x08_weightsB\x08\n\x06_ridge\"\xe3\x01\n\x07Network\x12!\n\x06inputs\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12\"\n\x07targets\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x06layers\x18\x03 \x03(\x0b\x32\x10.nablad.v1.Layer\x12\x0c\n\x04loss\x18\x04 \x01(\t\x12\'\n\treduction\x18\x05 \x01(\x0e\x32\x14.nablad.v1.Reduction\x12\x12\n\x05ridge\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x01\x88\x01\x01\x42\x08\n\x06_ridgeB\x07\n\x05_seed\"h\n\x05Layer\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x12\n\nactivation\x18\x02 \x01(\t\x12\x16\n\x0einitialization\x18\x03 \x01(\t\x12\x16\n\tparameter\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_parameter*M\n\tReduction\x12\x19\n\x15REDUCTION_UNSPECIFIED\x10\x00\x12\x11\n\rREDUCTION_SUM\x10\x01\x12\x12\n\x0eREDUCTION_MEAN\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nablad/v1/model.proto\x12\tnablad.v1\x1a\x1anablad/v1/expression.proto\x1a\x16nablad/v1/tensor.proto\"\x96\x01\n\x05Model\x12\x30\n\rleast_squares\x18\x01 \x01(\x0b\x32\x17.nablad.v1.LeastSquaresH\x00\x12%\n\x07network\x18\x02 \x01(\x0b\x32\x12.nablad.v1.NetworkH\x00\x12+\n\nexpression\x18\x03 \x01(\x0b\x32\x15.nablad.v1.ExpressionH\x00\x42\x07\n\x05model\"\xe6\x01\n\x0cLeastSquares\x12#\n\x08\x66\x65\x61tures\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12\"\n\x07targets\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12\'\n\x07weights\x18\x03 \x01(\x0b\x32\x11.nablad.v1.TensorH\x00\x88\x01\x01\x12\x11\n\tintercept\x18\x04 \x01(\x08\x12\x12\n\x05ridge\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\'\n\treduction\x18\x06 \x01(\x0e\x32\x14.nablad.v1.ReductionB\n\n\x08_weightsB\x08\n\x06_ridge\"\xe3\x01\n\x07Network\x12!\n\x06inputs\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12\"\n\x07targets\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x06layers\x18\x03 \x03(\x0b\x32\x10.nablad.v1.Layer\x12\x0c\n\x04loss\x18\x04 \x01(\t\x12\'\n\treduction\x18\x05 \x01(\x0e\x32\x14.nablad.v1.Reduction\x12\x12\n\x05ridge\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x01\x88\x01\x01\x42\x08\n\x06_ridgeB\x07\n\x05_seed\"h\n\x05Layer\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x12\n\nactivation\x18\x02 \x01(\t\x12\x16\n\x0einitialization\x18\x03 \x01(\t\x12\x16\n\tparameter\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_parameter*M\n\tReduction\x12\x19\n\x15REDUCTION_UNSPECIFIED\x10\x00\x12\x11\n\rREDUCTION_SUM\x10\x01\x12\x12\n\x0eREDUCTION_MEAN\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nablad.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REDUCTION']._serialized_start=736
-  _globals['_REDUCTION']._serialized_end=813
-  _globals['_MODEL']._serialized_start=60
-  _globals['_MODEL']._serialized_end=165
-  _globals['_LEASTSQUARES']._serialized_start=168
-  _globals['_LEASTSQUARES']._serialized_end=398
-  _globals['_NETWORK']._serialized_start=401
-  _globals['_NETWORK']._serialized_end=628
-  _globals['_LAYER']._serialized_start=630
-  _globals['_LAYER']._serialized_end=734
+  _globals['_REDUCTION']._serialized_start=810
+  _globals['_REDUCTION']._serialized_end=887
+  _globals['_MODEL']._serialized_start=89
+  _globals['_MODEL']._serialized_end=239
+  _globals['_LEASTSQUARES']._serialized_start=242
+  _globals['_LEASTSQUARES']._serialized_end=472
+  _globals['_NETWORK']._serialized_start=475
+  _globals['_NETWORK']._serialized_end=702
+  _globals['_LAYER']._serialized_start=704
+  _globals['_LAYER']._serialized_end=808
 # @@protoc_insertion_point(module_scope)

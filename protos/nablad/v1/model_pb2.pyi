@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import nablad.v1.expression_pb2
 import nablad.v1.tensor_pb2
 import sys
 import typing
@@ -46,25 +47,29 @@ Global___Reduction: typing_extensions.TypeAlias = Reduction
 
 @typing.final
 class Model(google.protobuf.message.Message):
-    """What is minimized, as data. The field numbers from 3 on are kept for the models to come (Expression is 3)."""
+    """What is minimized, as data. The field numbers from 4 on are kept for the models to come."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LEAST_SQUARES_FIELD_NUMBER: builtins.int
     NETWORK_FIELD_NUMBER: builtins.int
+    EXPRESSION_FIELD_NUMBER: builtins.int
     @property
     def least_squares(self) -> Global___LeastSquares: ...
     @property
     def network(self) -> Global___Network: ...
+    @property
+    def expression(self) -> nablad.v1.expression_pb2.Expression: ...
     def __init__(
         self,
         *,
         least_squares: Global___LeastSquares | None = ...,
         network: Global___Network | None = ...,
+        expression: nablad.v1.expression_pb2.Expression | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["least_squares", b"least_squares", "model", b"model", "network", b"network"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["least_squares", b"least_squares", "model", b"model", "network", b"network"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["model", b"model"]) -> typing.Literal["least_squares", "network"] | None: ...
+    def HasField(self, field_name: typing.Literal["expression", b"expression", "least_squares", b"least_squares", "model", b"model", "network", b"network"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expression", b"expression", "least_squares", b"least_squares", "model", b"model", "network", b"network"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["model", b"model"]) -> typing.Literal["least_squares", "network", "expression"] | None: ...
 
 Global___Model: typing_extensions.TypeAlias = Model
 

@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nablad/v1/tensor.proto\x12\tnablad.v1\"\x9e\x01\n\x06Tensor\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.nablad.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\r\n\x03raw\x18\x03 \x01(\x0cH\x00\x12#\n\x06values\x18\x04 \x01(\x0b\x32\x11.nablad.v1.ValuesH\x00\x12\x0e\n\x04\x66ill\x18\x05 \x01(\x01H\x00\x12\x11\n\x07\x64\x61taset\x18\x06 \x01(\tH\x00\x42\n\n\x08\x65ncoding\"9\n\x06Values\x12\x0f\n\x07\x66loat64\x18\x01 \x03(\x01\x12\x0f\n\x07\x66loat32\x18\x02 \x03(\x02\x12\r\n\x05int64\x18\x03 \x03(\x03\"\x9f\x01\n\tCsrMatrix\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x03\x12%\n\nrow_starts\x18\x03 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12)\n\x0e\x63olumn_indices\x18\x04 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12!\n\x06values\x18\x05 \x01(\x0b\x32\x11.nablad.v1.Tensor*h\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nablad/v1/tensor.proto\x12\tnablad.v1\"\x9e\x01\n\x06Tensor\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.nablad.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\r\n\x03raw\x18\x03 \x01(\x0cH\x00\x12#\n\x06values\x18\x04 \x01(\x0b\x32\x11.nablad.v1.ValuesH\x00\x12\x0e\n\x04\x66ill\x18\x05 \x01(\x01H\x00\x12\x11\n\x07\x64\x61taset\x18\x06 \x01(\tH\x00\x42\n\n\x08\x65ncoding\"9\n\x06Values\x12\x0f\n\x07\x66loat64\x18\x01 \x03(\x01\x12\x0f\n\x07\x66loat32\x18\x02 \x03(\x02\x12\r\n\x05int64\x18\x03 \x03(\x03\"=\n\x0bNamedTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\"\x9f\x01\n\tCsrMatrix\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x03\x12%\n\nrow_starts\x18\x03 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12)\n\x0e\x63olumn_indices\x18\x04 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12!\n\x06values\x18\x05 \x01(\x0b\x32\x11.nablad.v1.Tensor*h\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nablad.v1.tensor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=419
-  _globals['_DATATYPE']._serialized_end=523
+  _globals['_DATATYPE']._serialized_start=482
+  _globals['_DATATYPE']._serialized_end=586
   _globals['_TENSOR']._serialized_start=38
   _globals['_TENSOR']._serialized_end=196
   _globals['_VALUES']._serialized_start=198
   _globals['_VALUES']._serialized_end=255
-  _globals['_CSRMATRIX']._serialized_start=258
-  _globals['_CSRMATRIX']._serialized_end=417
+  _globals['_NAMEDTENSOR']._serialized_start=257
+  _globals['_NAMEDTENSOR']._serialized_end=318
+  _globals['_CSRMATRIX']._serialized_start=321
+  _globals['_CSRMATRIX']._serialized_end=480
 # @@protoc_insertion_point(module_scope)

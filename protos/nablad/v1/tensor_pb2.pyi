@@ -118,6 +118,28 @@ class Values(google.protobuf.message.Message):
 Global___Values: typing_extensions.TypeAlias = Values
 
 @typing.final
+class NamedTensor(google.protobuf.message.Message):
+    """An array by name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def value(self) -> Global___Tensor: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: Global___Tensor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
+
+Global___NamedTensor: typing_extensions.TypeAlias = NamedTensor
+
+@typing.final
 class CsrMatrix(google.protobuf.message.Message):
     """A sparse matrix in compressed sparse row form."""
 

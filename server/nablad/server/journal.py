@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from nablad.server.store import Block, JobRecord
-from nablad.v1 import event_pb2, solver_pb2, termination_pb2
+from nablad.v1 import event_pb2, solver_pb2, tensor_pb2, termination_pb2
 from nablad.wire.statuses import STATUSES
 from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, decode, encode
 
@@ -69,13 +69,13 @@ def result_without_report(
     return result
 
 
-def _by_name(theta: AnyArray, summary: solver_pb2.ModelSummary) -> list[event_pb2.NamedTensor]:
+def _by_name(theta: AnyArray, summary: solver_pb2.ModelSummary) -> list[tensor_pb2.NamedTensor]:
     found = []
     start = 0
     for row in summary.layout:
         size = math.prod(row.shape)
         value = theta[start : start + size].reshape(tuple(row.shape))
-        found.append(event_pb2.NamedTensor(name=row.name, value=encode(value, readable=READABLE_ELEMENTS)))
+        found.append(tensor_pb2.NamedTensor(name=row.name, value=encode(value, readable=READABLE_ELEMENTS)))
         start += size
     return found
 
