@@ -37,7 +37,7 @@ def make() -> None:
         subprocess.run(
             [
                 sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}",
-                f"--python_out={fresh}", f"--grpc_python_out={fresh}", f"--mypy_out={fresh}", f"--mypy_grpc_out={fresh}",
+                *(f"--{kind}_out={fresh}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
                 *(str(path.relative_to(ROOT)) for path in sources()),
             ],
             cwd=ROOT, check=True, env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
