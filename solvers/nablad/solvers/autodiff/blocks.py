@@ -83,10 +83,14 @@ class Program:
         return max(1, min(wanted, _power_of_two(BLOCK_LIMIT // per_row)))
 
     def bytes(self, rows: int) -> int:
-        """Estimated workspace of one thread over N rows, accumulators included."""
+        """Estimated workspace of one thread over N rows, accumulators included: the live set of one block."""
         block = min(rows, self.block_rows) if self.separable else rows
         stripes = len(stripes_of(rows, block)) if rows else 0
         return self.head.bytes(rows) + self.tail.bytes(rows) + stripes * self.accumulator_bytes + self.body.bytes(block)
+
+    def tape_bytes(self, rows: int) -> int:
+        """What the same evaluation would take with a buffer for every result over all N rows, as a tape has."""
+        return self.head.tape_bytes(rows) + self.body.tape_bytes(rows) + self.tail.tape_bytes(rows)
 
 
 def compile_program(graph: Graph, dtype: np.dtype[Any]) -> Program:
@@ -108,8 +112,9 @@ def _whole(graph: Graph) -> RowSplit:
     final = list(dict.fromkeys(x for x in graph.outputs if not row_size(x.shape)[0]))
     gathered = list(dict.fromkeys(x for x in graph.outputs if row_size(x.shape)[0]))
     totals = tuple(input_node(f"sum {k}", x.shape, "shared") for k, x in enumerate(final))
+    by_rows, once = ({node: k for k, node in enumerate(part)} for part in (gathered, final))
     order: list[tuple[Literal["tail", "rows"], int]] = [
-        ("rows", gathered.index(x)) if x in gathered else ("tail", final.index(x)) for x in graph.outputs
+        ("rows", by_rows[x]) if x in by_rows else ("tail", once[x]) for x in graph.outputs
     ]
     return RowSplit(
         Graph(free, free),

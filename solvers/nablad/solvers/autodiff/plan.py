@@ -92,6 +92,16 @@ class Plan:
         """The size of a workspace's buffers."""
         return sum(rows**slot.power * slot.size * (1 if slot.truth else self.dtype.itemsize) for slot in self.slots)
 
+    def tape_bytes(self, rows: int) -> int:
+        """What a buffer for every result would take: the memory of a tape, as against the live set's."""
+        total = 0
+        for step in self.steps:
+            if step.slot is not None:
+                node = self.nodes[step.position]
+                power, size = row_size(node.shape)
+                total += rows**power * size * (1 if OPS[node.op].result == "truth" else self.dtype.itemsize)
+        return total
+
     @property
     def bytes_per_row(self) -> int:
         """What one more row adds to the live set, the row's own inputs included."""
@@ -114,61 +124,63 @@ class Plan:
 
 
 def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
-    """Schedule the graph in its own order and assign buffers by liveness."""
+    """Schedule the graph in its own order and assign buffers by liveness. Linear in nodes and operands."""
     nodes = graph.nodes
     position = {node: k for k, node in enumerate(nodes)}
-    views = _Views(nodes)
-    last = _last_reads(graph, position, views)
+    operands = [tuple([position[x] for x in node.operands]) for node in nodes]
+    root = _roots(nodes, operands)
+    last = _last_reads(graph, position, operands, root)
     allocator = _Allocator()
-    owned: dict[Node, int] = {}
+    owned: dict[int, int] = {}
     steps = []
     for k, node in enumerate(nodes):
-        if not node.operands:
+        if not operands[k]:
             if node.op not in ("input", *STATIC):
                 raise ValueError(f"no plan for the leaf {node!r}")
             continue
         slot = scratch = None
-        dying = {views.root[x] for x in node.operands if last[views.root[x]] == k}
-        if views.root[node] is node:
-            reused = _in_place(node, dying, owned, views)
+        dying = {root[x] for x in operands[k] if last[root[x]] == k}
+        if root[k] == k:
             truth = OPS[node.op].result == "truth"
+            reused = None if truth else _in_place(node, operands[k], dying, owned, root)
             slot = allocator.take(node.shape, truth) if reused is None else owned.pop(reused)
-            owned[node] = slot
+            owned[k] = slot
             temporary = MEANING[node.op].scratch
             if temporary is not None:
                 scratch = allocator.take(temporary(node), False)
                 allocator.give(scratch)
-        for root in sorted(dying, key=position.__getitem__):
-            if root in owned:
-                allocator.give(owned.pop(root))
-        steps.append(Step(k, tuple(position[x] for x in node.operands), slot, scratch))
+        for gone in sorted(dying):
+            if gone in owned:
+                allocator.give(owned.pop(gone))
+        steps.append(Step(k, operands[k], slot, scratch))
     return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots))
 
 
-class _Views:
-    """Whose memory each node's result lies in, and whether it lies there without gaps."""
+def _roots(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]]) -> list[int]:
+    """Whose memory each node's result lies in: its own, or that of what it is a view of."""
+    root: list[int] = []
+    gapless: list[bool] = []
+    for k, node in enumerate(nodes):
+        if MEANING[node.op].view and _is_view(node, gapless[operands[k][0]]):
+            base = operands[k][0]
+            root.append(root[base])
+            gapless.append(gapless[base] and _keeps(node))
+        else:
+            root.append(k)
+            gapless.append(not (node.op == "input" and node.attributes[2] == "shared"))
+    return root
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.root: dict[Node, Node] = {}
-        self.contiguous: dict[Node, bool] = {}
-        for node in nodes:
-            if MEANING[node.op].view and self._is_view(node):
-                self.root[node] = self.root[node.operands[0]]
-                self.contiguous[node] = self.contiguous[node.operands[0]] and self._keeps(node)
-            else:
-                self.root[node] = node
-                self.contiguous[node] = not (node.op == "input" and node.attributes[2] == "shared")
 
-    def _is_view(self, node: Node) -> bool:
-        (x,) = node.operands
-        return node.op != "reshape" or self.contiguous[x] or _only_splits(x.shape, node.shape)
+def _is_view(node: Node, gapless: bool) -> bool:
+    return node.op != "reshape" or gapless or _only_splits(node.operands[0].shape, node.shape)
 
-    @staticmethod
-    def _keeps(node: Node) -> bool:
-        """Whether a view of gapless memory is gapless: reshapes are, and slices of the slowest axis."""
-        if node.op == "slice":
-            return all(bounds is None for bounds in node.attributes[0][1:])
-        return node.op == "reshape"
+
+def _keeps(node: Node) -> bool:
+    """Whether a view of gapless memory is gapless: reshapes are, and plain slices of the slowest axis."""
+    if node.op == "slice":
+        first, *others = node.attributes[0] or (None,)
+        return (first is None or first[2:] in ((), (1,))) and all(bounds is None for bounds in others)
+    return node.op == "reshape"
 
 
 def _only_splits(old: Shape, new: Shape) -> bool:
@@ -184,27 +196,30 @@ def _only_splits(old: Shape, new: Shape) -> bool:
     return not remaining
 
 
-def _last_reads(graph: Graph, position: dict[Node, int], views: _Views) -> dict[Node, int]:
+def _last_reads(
+    graph: Graph, position: dict[Node, int], operands: Sequence[tuple[int, ...]], root: Sequence[int]
+) -> list[int]:
     """The last schedule position that reads each root's memory; beyond the end for outputs."""
-    last = {views.root[node]: position[node] for node in graph.nodes}
-    for node in graph.nodes:
-        for operand in node.operands:
-            last[views.root[operand]] = position[node]
+    last = list(range(len(root)))
+    for k, reads in enumerate(operands):
+        last[root[k]] = max(last[root[k]], k)
+        for x in reads:
+            last[root[x]] = k
     for output in graph.outputs:
-        last[views.root[output]] = len(graph.nodes)
+        last[root[position[output]]] = len(root)
     return last
 
 
-def _in_place(node: Node, dying: set[Node], owned: dict[Node, int], views: _Views) -> Node | None:
+def _in_place(
+    node: Node, operands: tuple[int, ...], dying: set[int], owned: dict[int, int], root: Sequence[int]
+) -> int | None:
     """An operand whose buffer the result may take: it dies here, has the same shape, and no other operand sees it."""
-    if OPS[node.op].result == "truth":
-        return None
     for index in MEANING[node.op].in_place:
-        x = node.operands[index]
-        sharing = [other for other in node.operands if views.root[other] is x and other is not x]
-        fits = x.shape == node.shape and OPS[x.op].result == "real"
-        if fits and x in dying and x in owned and not sharing:
-            return x
+        x = operands[index]
+        if x in dying and x in owned and node.operands[index].shape == node.shape:
+            sharing = any(root[other] == x and other != x for other in operands)
+            if not sharing and OPS[node.operands[index].op].result == "real":
+                return x
     return None
 
 

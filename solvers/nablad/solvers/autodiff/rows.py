@@ -63,6 +63,8 @@ def split(graph: Graph) -> RowSplit | None:
     classes = classify(graph)
     if classes is None:
         return None
+    if all(found == "free" for found in classes.values()):
+        return _all_free(graph)
     readers: dict[Node, set[RowClass]] = {node: set() for node in graph.nodes}
     for node in graph.nodes:
         for operand in node.operands:
@@ -86,11 +88,13 @@ def split(graph: Graph) -> RowSplit | None:
     body = rebuild([*sums, *gathered], stand_in)
     tail = rebuild(final, {**stand_in, **total})
     places: list[tuple[Literal["tail", "rows"], int]] = []
+    where, ends_seen = {node: k for k, node in enumerate(gathered)}, 0
     for node in graph.outputs:
         if classes[node] == "row":
-            places.append(("rows", gathered.index(node)))
+            places.append(("rows", where[node]))
         else:
-            places.append(("tail", sum(1 for kind, _ in places if kind == "tail")))
+            places.append(("tail", ends_seen))
+            ends_seen += 1
     return RowSplit(
         Graph(free_inputs, tuple(shared)),
         Graph((*stand_in.values(), *row_inputs), body),
@@ -98,3 +102,15 @@ def split(graph: Graph) -> RowSplit | None:
         len(sums),
         tuple(places),
     )
+
+
+def _all_free(graph: Graph) -> RowSplit:
+    """A graph without data rows is its own head."""
+    inputs = tuple(x for x in graph.inputs if not row_size(x.shape)[0])
+    outputs = tuple(dict.fromkeys(graph.outputs))
+    head = graph if (inputs, outputs) == (graph.inputs, graph.outputs) else Graph(inputs, outputs)
+    stand_in = {node: input_node(f"shared {k}", node.shape, "shared") for k, node in enumerate(outputs)}
+    nothing = tuple(x for x in graph.inputs if row_size(x.shape)[0])
+    tail = Graph(tuple(stand_in.values()), tuple(stand_in[node] for node in graph.outputs))
+    body = Graph((*stand_in.values(), *nothing), ())
+    return RowSplit(head, body, tail, 0, tuple(("tail", k) for k in range(len(graph.outputs))))

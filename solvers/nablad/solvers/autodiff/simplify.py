@@ -31,8 +31,11 @@ def simplify(graph: Graph) -> Graph:
     return Graph(graph.inputs, rebuild(graph.outputs, {}, lambda node, operands: _rewrite(_renewed(node, operands))))
 
 
+_POINTWISE = frozenset(name for name, meaning in MEANING.items() if isinstance(meaning.derivative, Pointwise))
+
+
 def _renewed(node: Node, operands: tuple[Node, ...]) -> Node:
-    if isinstance(MEANING[node.op].derivative, Pointwise):
+    if node.op in _POINTWISE and any(x.op == "broadcast_to" for x in operands):
         operands = _unstretched(node, operands)
     return node if operands == node.operands else make(node.op, operands, node.attributes)
 
@@ -59,9 +62,10 @@ def _unstretched(node: Node, operands: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def _fold(node: Node) -> Node | None:
-    if not node.operands or OPS[node.op].result == "truth" or ROWS in node.shape:
-        return None
-    if any(x.op != "constant" for x in node.operands) or node.op == "broadcast_to":
+    for x in node.operands:
+        if x.op != "constant":
+            return None
+    if not node.operands or OPS[node.op].result == "truth" or ROWS in node.shape or node.op == "broadcast_to":
         return None
     if row_size(node.shape)[1] > FOLD_LIMIT:
         return None

@@ -32,7 +32,9 @@ class Cost:
     rows: int
     data_bytes: int
     workspace_bytes: int
-    """One thread's buffers for value and gradient."""
+    """One thread's buffers for value and gradient: the live set of one row block."""
+    tape_bytes: int
+    """What a buffer for every intermediate result over all rows would take, as a tape does."""
     hessian_bytes: int
     """One dense Hessian, p^2 numbers."""
     block_rows: int
@@ -140,6 +142,7 @@ class Model(ABC):
             rows=self.rows,
             data_bytes=sum(x.nbytes for x in self.data.values()),
             workspace_bytes=program.bytes(self.rows),
+            tape_bytes=program.tape_bytes(self.rows),
             hessian_bytes=self.size**2 * self.dtype.itemsize,
             block_rows=min(self.rows, program.block_rows),
             gradient_flops=per_row * self.rows + once,
