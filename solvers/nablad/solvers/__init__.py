@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nablad.solvers.methods.gradient_descent import GradientDescent as GradientDescent
     from nablad.solvers.methods.line_search import Armijo as Armijo
     from nablad.solvers.methods.newton import Newton as Newton
+    from nablad.solvers.models import Expression as Expression
     from nablad.solvers.models import InvalidModel as InvalidModel
     from nablad.solvers.models import Layer as Layer
     from nablad.solvers.models import LeastSquares as LeastSquares
@@ -47,7 +48,7 @@ _HOMES = {
     "methods.gradient_descent": ("Constant", "GradientDescent"),
     "methods.line_search": ("Armijo",),
     "methods.newton": ("Newton",),
-    "models": ("InvalidModel", "Layer", "LeastSquares", "Network"),
+    "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
     "objective": ("Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
     "report": ("Evidence", "Report", "Seconds"),
     "status": ("Family", "Status"),

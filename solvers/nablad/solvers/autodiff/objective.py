@@ -171,7 +171,7 @@ class GraphObjective:
             half = len(outputs) // 2
             for transposed, residual in zip(outputs[:half], outputs[half:], strict=True):
                 if transposed is not None and residual is not None:
-                    fold.add(evaluator.stripes, transposed, residual)
+                    fold.add(evaluator.stripes, transposed.reshape(self.size, -1), residual.reshape(-1))
             return fold.result()
 
     def _batched_hessian(self, theta: FloatArray) -> Array:

@@ -35,11 +35,11 @@ class Problem:
     data: tuple[Node, ...]
     """Inputs whose first axis is ROWS, or that have none."""
     objective: Node
-    """f, a scalar."""
+    """f, a scalar; of another shape in a problem that has derivatives but nothing to minimize."""
     output: Node
     """What the model computes, one row for each data row: f_K(theta, x) for a network."""
     residual: Node | None = None
-    """r with ROWS as its first axis; then f = ||r||^2 + ||penalty||^2."""
+    """r with ROWS as its first axis, or of fixed shape; then f = ||r||^2 + ||penalty||^2."""
     penalty: Node | None = None
     """The penalty's residual rows, shape (q,), where `residual` is given and there is a penalty."""
     predicted: Node | None = None

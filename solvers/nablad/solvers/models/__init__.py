@@ -3,6 +3,7 @@
 from nablad.solvers.models.activations import ACTIVATIONS
 from nablad.solvers.models.base import Cost, Model
 from nablad.solvers.models.errors import InvalidModel
+from nablad.solvers.models.expression import Expression
 from nablad.solvers.models.initialization import INITIALIZATIONS
 from nablad.solvers.models.layout import Layout
 from nablad.solvers.models.least_squares import LeastSquares
@@ -14,6 +15,7 @@ __all__ = [
     "INITIALIZATIONS",
     "LOSSES",
     "Cost",
+    "Expression",
     "InvalidModel",
     "Layer",
     "Layout",

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from nablad.expressions import Symbol
 from nablad.expressions import symbols as s
+from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.problem import Compiled, Problem
@@ -40,7 +41,7 @@ class Cost:
     block_rows: int
     """Rows that are worked on at a time."""
     gradient_flops: float
-    """Value and gradient once."""
+    """Value and gradient once; the value alone of a model that is no scalar."""
 
 
 class Model(ABC):
@@ -72,6 +73,10 @@ class Model(ABC):
     @abstractmethod
     def check_inputs(self, inputs: FloatArray) -> dict[str, FloatArray]:
         """New data as the inputs of the prediction graph; raises InvalidModel("inputs", ...)."""
+
+    def check_columns(self, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The same for data by name, where a model has several arrays of it."""
+        raise InvalidModel("inputs", "are arrays by name; this model takes one matrix, a row for each prediction")
 
     @cached_property
     def problem(self) -> Problem:
@@ -124,19 +129,28 @@ class Model(ABC):
         """Named arrays as one vector (p,): the inverse of `parameters`."""
         return self.layout.join(parameters, self.dtype)
 
-    def predict(self, theta: ArrayLike, inputs: ArrayLike) -> FloatArray:
-        """The model's prediction on new data, one row for each row of `inputs`."""
-        columns = self.check_inputs(floating("inputs", inputs, self.dtype))
-        rows = next(iter(columns.values())).shape[0]
-        evaluator = Evaluator(self.compiled.program("prediction"), columns, rows)
-        (predicted,) = evaluator.run({self.problem.parameters.name: self.start(theta)})
+    def predict(self, theta: ArrayLike, inputs: ArrayLike | Mapping[str, ArrayLike]) -> FloatArray:
+        """The model's prediction on new data: a matrix, one row for each prediction, or arrays by name."""
+        if isinstance(inputs, Mapping):
+            named = {name: floating(f"inputs.{name}", value, self.dtype) for name, value in inputs.items()}
+            columns = self.check_columns(named)
+        else:
+            columns = self.check_inputs(floating("inputs", inputs, self.dtype))
+        by_rows = {x.name for x in self.problem.data if row_size(x.shape)[0]} & columns.keys()
+        rows = next((len(columns[name]) for name in sorted(by_rows)), 0)
+        program = self.compiled.program("prediction")
+        evaluator = Evaluator(program, {name: columns[name] for name in by_rows}, rows)
+        fixed = {name: value for name, value in columns.items() if name not in by_rows}
+        (predicted,) = evaluator.run({self.problem.parameters.name: self.start(theta), **fixed})
         assert predicted is not None
         return predicted
 
     def cost(self) -> Cost:
         """Estimates of memory and work."""
-        program = self.compiled.program("value_and_gradient")
-        per_row, once = program.body.flops
+        scalar = self.problem.objective.shape == ()
+        program = self.compiled.program("value_and_gradient" if scalar else "value")
+        per_row = program.body.flops[0]
+        once = sum(plan.flops[1] for plan in (program.head, program.body, program.tail))
         return Cost(
             parameters=self.size,
             rows=self.rows,

@@ -24,6 +24,8 @@ def floating(field: str, value: ArrayLike, dtype: np.dtype[Any] | None = None) -
         array = np.asarray(value)
     except ValueError as error:
         raise InvalidModel(field, f"is not an array of numbers: {error}") from error
+    if array.dtype.kind == "c":
+        raise InvalidModel(field, "is complex; gradients here are of real functions of real numbers")
     if array.dtype.kind not in "fiub":
         raise InvalidModel(field, f"has dtype {array.dtype}; real numbers are needed")
     if dtype is None:

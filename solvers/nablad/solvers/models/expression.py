@@ -1,0 +1,295 @@
+"""Expressions: any graph of named parameters and data, as a model.
+
+What is minimized follows from what is given:
+
+    response given      r = y - f, with f stretched to y's shape, and the objective is ||r||^2
+    residual=True       r = f, and the objective is ||f||^2
+    neither             f itself, if it is a scalar; an f of any other shape has derivatives, but cannot be solved
+
+The graph's inputs have the role "parameter" or "data". Each parameter is a part of the flat vector theta, in the order
+of the start values. Data whose shape begins with ROWS are columns of N rows: evaluated in blocks, so that a million
+rows need no more memory than a thousand. Data of fixed shapes are used whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nablad.expressions import ROWS, Graph, Node, Shape, ShapeError, Symbol, input_node, make
+from nablad.expressions import symbols as s
+from nablad.expressions.dimension import describe, row_size, rows_axis
+from nablad.expressions.graph import rebuild
+from nablad.solvers.autodiff.binding import bind_rows
+from nablad.solvers.autodiff.objective import GraphObjective
+from nablad.solvers.autodiff.problem import Problem
+from nablad.solvers.models.base import Model
+from nablad.solvers.models.columns import check_finite, floating
+from nablad.solvers.models.errors import InvalidModel
+from nablad.solvers.models.layout import Layout
+from nablad.solvers.objective import FloatArray
+
+NOT_SOLVABLE = (
+    "is an expression of shape {shape} that is no objective: its derivatives may be asked for, but to be minimized it "
+    "must be a scalar, or be given a response, or be declared a residual with residual=True"
+)
+
+
+class Expression(Model):
+    """f(parameters, data), as an objective, a residual, or an output. Raises InvalidModel.
+
+    `graph` has one output; `start` maps the names of its parameters to start values, in the order in which theta is
+    made of them; `data` the names of its data to arrays. A response y may have ROWS as its first axis. `labels` tells
+    what messages call a node of the graph. The model is float32 only if every array given is, else float64.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        start: Mapping[str, ArrayLike],
+        data: Mapping[str, ArrayLike] | None = None,
+        response: ArrayLike | None = None,
+        residual: bool = False,
+        labels: Mapping[Node, str] | None = None,
+    ) -> None:
+        if response is not None and residual:
+            raise InvalidModel("residual", "is true and a response is given; a response makes the residual itself")
+        self.graph = graph
+        self.labels: Mapping[Node, str] = {} if labels is None else labels
+        self._residual = bool(residual)
+        arrays = _arrays(start, {} if data is None else data, response)
+        self._dtype = _common_dtype(arrays.values())
+        arrays = {field: floating(field, value, self._dtype) for field, value in arrays.items()}
+        self._start = {name: arrays[f"start.{name}"] for name in start}
+        self._given = {name: arrays[f"data.{name}"] for name in data or {}}
+        self._response = arrays.get("response")
+        self._layout = Layout({name: value.shape for name, value in self._start.items()})
+        _check_graph(graph, self._start, self._given)
+        self._rows = _rows(graph, self._given)
+        # Shapes that do not fit are found when the model is made.
+        self._problem = self._build()
+
+    @property
+    def layout(self) -> Layout:
+        return self._layout
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+    @property
+    def rows(self) -> int:
+        """The number of data rows N; 0 where no input has any."""
+        by_rows = any(row_size(x.shape)[0] for x in self._problem.data)
+        return len(self._response) if by_rows and self._rows is None and self._response is not None else self._rows or 0
+
+    @property
+    def data(self) -> dict[str, FloatArray]:
+        arrays = {_internal(name): value for name, value in self._given.items()}
+        return arrays if self._response is None else {**arrays, RESPONSE: self._response}
+
+    @property
+    def solvable(self) -> bool:
+        """Whether there is a scalar to minimize."""
+        return not self._problem.objective.shape
+
+    def build(self) -> Problem:
+        return self._problem
+
+    def initial(self) -> FloatArray:
+        """The start values."""
+        return self._layout.join(self._start, self._dtype)
+
+    def objective(self, checkpoint: Callable[[], None] | None = None, threads: int = 1) -> GraphObjective:
+        """The objective on the model's data. Raises InvalidModel with field "model" if there is none."""
+        if not self.solvable:
+            raise InvalidModel("model", NOT_SOLVABLE.format(shape=describe(self._problem.output.shape)))
+        return super().objective(checkpoint, threads)
+
+    def check_inputs(self, inputs: FloatArray) -> dict[str, FloatArray]:
+        """New data for an expression of exactly one data array."""
+        if len(self._given) != 1:
+            known = f"{len(self._given)} ({', '.join(self._given)})" if self._given else "none"
+            raise InvalidModel("inputs", f"one array of new data needs an expression of one data array, not {known}")
+        (name,) = self._given
+        return self._new_data({name: inputs}, lambda _: "inputs")
+
+    def check_columns(self, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        return self._new_data(columns, lambda name: f"inputs.{name}")
+
+    def _new_data(self, columns: Mapping[str, FloatArray], field: Callable[[str], str]) -> dict[str, FloatArray]:
+        """Given arrays in place of the model's; data of fixed shape that are not given stay as they are."""
+        for name in columns:
+            if name not in self._given:
+                known = ", ".join(self._given) or "none"
+                raise InvalidModel(field(name), f"no such data; the expression's are {known}")
+        inputs = {x.name: x for x in self._problem.data}
+        new: dict[str, FloatArray] = {}
+        rows: tuple[str, int] | None = None
+        for name, own in self._given.items():
+            shape = inputs[_internal(name)].shape
+            if name not in columns:
+                if row_size(shape)[0]:
+                    raise InvalidModel(field(name), "missing; every data column needs its new rows")
+                new[_internal(name)] = own
+                continue
+            value = columns[name]
+            _check_shape(field(name), value, shape)
+            rows = _agree(rows, field(name), value, shape)
+            new[_internal(name)] = value
+        return new
+
+    def _build(self) -> Problem:
+        theta = s.parameter("theta", (self._layout.size,))
+        graph, whole = self.graph, self._rows
+        replace = {x: self._layout.part(theta, x.name).node for x in graph.inputs if _is_parameter(x)}
+        replace |= {x: input_node(_internal(x.name), x.shape) for x in graph.inputs if not _is_parameter(x)}
+        (output,) = rebuild(graph.outputs, replace)
+        data = tuple(replace[x] for x in graph.inputs if not _is_parameter(x))
+        if whole is not None and not all(_rows_in_front(x.shape) for x in (output, *data)):
+            # Rows that are not the first axis, or two axes, cannot be dealt with in blocks.
+            (output,) = bind_rows([output], whole, whole)
+            data = tuple(bind_rows([x], whole)[0] for x in data)
+        if self._response is not None:
+            response = self._response_input(output.shape, bound=whole is not None and not _any_rows(data))
+            residual = Symbol(response) - Symbol(output)
+            data = (*data, response)
+        elif self._residual:
+            residual = Symbol(output)
+        else:
+            return Problem(theta.node, data, output, output)
+        return Problem(theta.node, data, s.sum(s.square(residual)).node, output, residual.node)
+
+    def _response_input(self, output: Shape, bound: bool) -> Node:
+        """y as an input: a column of data rows if that fits, else of fixed shape."""
+        assert self._response is not None
+        shape = self._response.shape
+        if not shape and row_size(output) == (0, 1):
+            return input_node(RESPONSE, ())
+        if shape and not bound and self._rows in (None, shape[0]):
+            by_rows: Shape = (ROWS, *shape[1:])
+            if _stretches(output, by_rows):
+                return input_node(RESPONSE, by_rows)
+        if _stretches(output, shape):
+            return input_node(RESPONSE, shape)
+        if self._rows is not None and shape[:1] != (self._rows,):
+            _refuse_rows("response", shape, "the data", self._rows)
+        raise InvalidModel("response", f"has shape {shape}; the expression's {describe(output)} does not stretch to it")
+
+
+RESPONSE = "response"
+
+
+def _internal(name: str) -> str:
+    """An input's name in the problem: the engine's own inputs can then never be called the same."""
+    return f"data {name}"
+
+
+def _is_parameter(node: Node) -> bool:
+    return bool(node.attributes[2] == "parameter")
+
+
+def _any_rows(inputs: tuple[Node, ...]) -> bool:
+    return any(row_size(x.shape)[0] for x in inputs)
+
+
+def _rows_in_front(shape: Shape) -> bool:
+    return row_size(shape)[0] == 0 or rows_axis(shape) == 0
+
+
+def _stretches(shape: Shape, target: Shape) -> bool:
+    try:
+        make("broadcast_to", [input_node("", shape)], (target,))
+    except ShapeError:
+        return False
+    return True
+
+
+def _arrays(
+    start: Mapping[str, ArrayLike], data: Mapping[str, ArrayLike], response: ArrayLike | None
+) -> dict[str, FloatArray]:
+    """Everything given, by field, as arrays of finite real numbers."""
+    if not isinstance(start, Mapping) or not start:
+        raise InvalidModel("start", "is empty; at least one parameter with its start value is needed")
+    given: dict[str, Any] = {f"start.{name}": value for name, value in start.items()}
+    given |= {f"data.{name}": value for name, value in data.items()}
+    if response is not None:
+        given["response"] = response
+    arrays = {}
+    for field, value in given.items():
+        array = floating(field, value)
+        if array.size == 0:
+            raise InvalidModel(field, f"is empty: shape {array.shape}")
+        if array.ndim:
+            check_finite(field, array)
+        elif not np.isfinite(array):
+            raise InvalidModel(field, f"is {array}; every number must be finite")
+        arrays[field] = array
+    return arrays
+
+
+def _common_dtype(arrays: Any) -> np.dtype[Any]:
+    single = all(x.dtype == np.float32 for x in arrays)
+    return np.dtype(np.float32) if single else np.dtype(np.float64)
+
+
+def _check_graph(graph: Graph, start: Mapping[str, FloatArray], data: Mapping[str, FloatArray]) -> None:
+    if len(graph.outputs) != 1:
+        raise InvalidModel("graph", f"has {len(graph.outputs)} outputs; an expression has one")
+    (output,) = graph.outputs
+    if output.spec.result == "truth":
+        raise InvalidModel("graph", "is true or false; a derivative needs a number, such as where(condition, 1, 0)")
+    if row_size(output.shape) == (0, 0):
+        raise InvalidModel("graph", f"has an output without elements: shape {describe(output.shape)}")
+    given = {"parameter": ("start", start), "data": ("data", data)}
+    for node in graph.inputs:
+        role = node.attributes[2]
+        if role not in given:
+            raise InvalidModel("graph", f"has an input {node.name!r} of the unknown role {role!r}")
+        field, arrays = given[role]
+        if node.name not in arrays:
+            raise InvalidModel(f"{field}.{node.name}", "missing; the expression has an input of this name")
+        _check_shape(f"{field}.{node.name}", arrays[node.name], node.shape)
+        if role == "parameter" and row_size(node.shape)[0]:
+            raise InvalidModel(f"start.{node.name}", "has a shape that depends on the number of rows")
+    needed = set(graph.nodes)
+    for role, (field, arrays) in given.items():
+        declared = {x.name for x in graph.inputs if x.attributes[2] == role}
+        used = {x.name for x in graph.inputs if x in needed}
+        for name in arrays:
+            if name not in declared:
+                raise InvalidModel(f"{field}.{name}", f"no such {role} in the expression")
+            if role == "parameter" and name not in used:
+                raise InvalidModel(f"start.{name}", "is not used by the expression: nothing would determine it")
+
+
+def _rows(graph: Graph, data: Mapping[str, FloatArray]) -> int | None:
+    found: tuple[str, int] | None = None
+    for node in graph.inputs:
+        if not _is_parameter(node):
+            found = _agree(found, f"data.{node.name}", data[node.name], node.shape)
+    return None if found is None else found[1]
+
+
+def _agree(known: tuple[str, int] | None, field: str, array: FloatArray, shape: Shape) -> tuple[str, int] | None:
+    """(field, rows) of the first column with rows; every other must have as many."""
+    for axis, d in enumerate(shape):
+        if d is ROWS:
+            if known is None:
+                known = field, array.shape[axis]
+            elif array.shape[axis] != known[1]:
+                _refuse_rows(field, array.shape[axis:], *known)
+    return known
+
+
+def _refuse_rows(field: str, shape: tuple[int, ...], than: str, rows: int) -> NoReturn:
+    raise InvalidModel(field, f"has {shape[0] if shape else 'no'} rows, but {than} has {rows}")
+
+
+def _check_shape(field: str, array: FloatArray, shape: Shape) -> None:
+    fits = array.ndim == len(shape) and all(d is ROWS or d == n for d, n in zip(shape, array.shape, strict=True))
+    if not fits:
+        raise InvalidModel(field, f"has shape {array.shape}, should be {describe(shape)}")
