@@ -83,7 +83,7 @@ def _pull(node: Node, cotangent: Symbol, active: set[Node]) -> list[tuple[Node, 
                 for build, x in zip(builders, node.operands, strict=True)
             ]
         case Linear(adjoint):
-            contributions = [adjoint(cotangent, node, k) if x in active else None for k, x in enumerate(node.operands)]
+            contributions = adjoint(cotangent, node)
         case General(_, pull):
             contributions = pull(cotangent, operands, result)
         case None:
@@ -103,11 +103,11 @@ def _push(node: Node, tangents: Sequence[Symbol | None]) -> Symbol | None:
                 for build, t in zip(builders, tangents, strict=True)
                 if build is not None and t is not None
             )
-        case Multilinear(_):
+        case Multilinear(adjoints):
             return _sum(
                 apply(node.op, *operands[:k], t, *operands[k + 1 :], attributes=node.attributes)
                 for k, t in enumerate(tangents)
-                if t is not None
+                if t is not None and adjoints[k] is not None
             )
         case Linear(_):
             filled = [s.zeros(x.shape) if t is None else t for x, t in zip(node.operands, tangents, strict=True)]

@@ -1,6 +1,6 @@
 """The meaning table: for each op of the language its numbers, derivatives, batching, structure and cost."""
 
-from nablad.solvers.autodiff.ops import algebra, leaves, pointwise, reductions, structure
+from nablad.solvers.autodiff.ops import algebra, indexing, leaves, pointwise, reductions, structure
 from nablad.solvers.autodiff.ops.row import (
     Array,
     General,
@@ -13,7 +13,7 @@ from nablad.solvers.autodiff.ops.row import (
 )
 
 MEANING: dict[str, Meaning] = {
-    row.name: row for module in (leaves, pointwise, reductions, structure, algebra) for row in module.ROWS
+    row.name: row for module in (leaves, pointwise, reductions, structure, indexing, algebra) for row in module.ROWS
 }
 
 __all__ = [

@@ -37,13 +37,14 @@ class Pointwise:
 
 @dataclass(frozen=True)
 class Multilinear:
-    adjoints: tuple[Partial, ...]
+    adjoints: tuple[Partial | None, ...]
+    """One per operand; None for an operand that is not differentiated (an index): its tangent counts as zero."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    adjoint: Callable[[Symbol, Node, int], Symbol]
-    """(cotangent, node, operand's index) -> the operand's cotangent."""
+    adjoint: Callable[[Symbol, Node], Sequence[Symbol]]
+    """(cotangent, node) -> the cotangents of all operands, at once: that is linear in their number."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Rows that move numbers about; each names its adjoint.
 
 The adjoint of stretching is summing, which is done where cotangents are accumulated; of reading a slice, scattering
-into zeros; of a permutation, its inverse.
+into zeros; of a permutation, its inverse; of reading a diagonal, writing one. A triangular part is its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from nablad.expressions import Node, Shape, Symbol
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size, rows_axis
 from nablad.solvers.autodiff.ops.pointwise import degree_linear
-from nablad.solvers.autodiff.ops.row import Array, Instruction, Linear, Meaning, Multilinear, RowKind, row_by_row
+from nablad.solvers.autodiff.ops.row import (
+    Array,
+    Instruction,
+    Linear,
+    Meaning,
+    Multilinear,
+    RowKind,
+    bind_ufunc,
+    row_by_row,
+)
 
 
 def _copy_into(source: Array, out: Array) -> None:
@@ -51,8 +60,16 @@ def _transposed(t: Symbol, operands: tuple[Symbol, ...], y: Symbol) -> Symbol:
     return s.transpose(t, np.argsort(y.node.attributes[0]).tolist())
 
 
-def _take(x: Array, ranges: tuple[tuple[int, int] | None, ...]) -> Any:
-    return x[tuple(slice(None) if bounds is None else slice(*bounds) for bounds in ranges)]
+def _places(bounds: tuple[int, ...] | None) -> slice:
+    """The slice that reads what range(*bounds) counts; a stop of -1 is before the first."""
+    if bounds is None:
+        return slice(None)
+    start, stop, *step = bounds
+    return slice(start, None if stop < 0 else stop, *step)
+
+
+def _read(x: Array, ranges: tuple[tuple[int, ...] | None, ...]) -> Any:
+    return x[tuple([_places(bounds) for bounds in ranges])]
 
 
 def _scatter_into(out: Array, targets: tuple[Array, ...], pieces: tuple[Array, ...]) -> None:
@@ -64,13 +81,13 @@ def _scatter_into(out: Array, targets: tuple[Array, ...], pieces: tuple[Array, .
 def _bind_scatter(
     arrays: Sequence[Array], attributes: tuple[Any, ...], out: Array, scratch: Array | None
 ) -> Instruction:
-    return _scatter_into, (out, tuple(_take(out, place) for place in attributes[1]), tuple(arrays))
+    return _scatter_into, (out, tuple(_read(out, place) for place in attributes[1]), tuple(arrays))
 
 
 def _scatter(*operands: Any) -> Any:
     *pieces, shape, places = operands
     out = np.zeros(shape, np.result_type(*pieces))
-    _scatter_into(out, tuple(_take(out, place) for place in places), tuple(pieces))
+    _scatter_into(out, tuple(_read(out, place) for place in places), tuple(pieces))
     return out
 
 
@@ -107,11 +124,62 @@ def _bind_concatenate(
     arrays: Sequence[Array], attributes: tuple[Any, ...], out: Array, scratch: Array | None
 ) -> Instruction:
     places = _pieces([x.shape for x in arrays], attributes[0])
-    return _concatenate_into, (tuple(_take(out, tuple(place)) for place in places), tuple(arrays))
+    return _concatenate_into, (tuple(_read(out, tuple(place)) for place in places), tuple(arrays))
 
 
-def _concatenate_adjoint(t: Symbol, node: Node, index: int) -> Symbol:
-    return s.slice_of(t, _pieces([x.shape for x in node.operands], node.attributes[0])[index])
+def _concatenate_adjoint(t: Symbol, node: Node) -> list[Symbol]:
+    return [s.slice_of(t, place) for place in _pieces([x.shape for x in node.operands], node.attributes[0])]
+
+
+# diagonals and triangles
+
+
+def _diagonal(x: Array) -> Any:
+    return np.diagonal(x, 0, -2, -1)
+
+
+def _diagonal_adjoint(t: Symbol, operands: tuple[Symbol, ...], y: Symbol) -> Symbol:
+    *stack, rows, columns = operands[0].shape
+    matrix = s.apply("diag", t)
+    if rows == columns:
+        return matrix
+    size = t.shape[-1]
+    assert isinstance(size, int)
+    return s.scatter([matrix], operands[0].shape, [[*(None for _ in stack), (0, size), (0, size)]])
+
+
+def _diag_into(x: Array, out: Array) -> None:
+    out.fill(0)
+    np.einsum("...ii->...i", out)[...] = x
+
+
+def _diag(x: Array) -> Array:
+    out = np.zeros((*x.shape, x.shape[-1]), x.dtype)
+    _diag_into(x, out)
+    return out
+
+
+def _triangle_into(x: Array, out: Array, outside: Array) -> None:
+    if out is not x:
+        np.copyto(out, x)
+    np.copyto(out, 0, where=outside)
+
+
+def _triangle(name: str, part: Any) -> Meaning:
+    def bind(arrays: Sequence[Array], attributes: tuple[Any, ...], out: Array, scratch: Array | None) -> Instruction:
+        (x,), (offset,) = arrays, attributes
+        return _triangle_into, (x, out, part(np.ones(x.shape[-2:]), offset) == 0)
+
+    return Meaning(
+        name,
+        evaluate=part,
+        bind=bind,
+        derivative=Multilinear((lambda t, x, y: s.apply(name, t, attributes=y.node.attributes),)),
+        batch=lambda node, x, batched, size: s.apply(name, x[0], attributes=node.attributes),
+        degree=degree_linear,
+        cost=0.0,
+        in_place=(0,),
+    )
 
 
 def _structural(name: str, call: Any, adjoint: Any, batch: Any, rows: Any = row_by_row) -> Meaning:
@@ -145,7 +213,7 @@ ROWS: tuple[Meaning, ...] = (
     ),
     _structural(
         "slice",
-        _take,
+        _read,
         lambda t, x, y: s.scatter([t], x[0].shape, [y.node.attributes[0]]),
         lambda node, x, batched, size: s.slice_of(x[0], [None, *node.attributes[0]]),
     ),
@@ -153,7 +221,7 @@ ROWS: tuple[Meaning, ...] = (
         "scatter",
         evaluate=_scatter,
         bind=_bind_scatter,
-        derivative=Linear(lambda t, node, index: s.slice_of(t, node.attributes[1][index])),
+        derivative=Linear(lambda t, node: [s.slice_of(t, place) for place in node.attributes[1]]),
         batch=_batch_scatter,
         degree=degree_linear,
     ),
@@ -166,4 +234,16 @@ ROWS: tuple[Meaning, ...] = (
         degree=degree_linear,
         cost=0.0,
     ),
+    _structural("diagonal", _diagonal, _diagonal_adjoint, lambda node, x, batched, size: s.apply("diagonal", x[0])),
+    Meaning(
+        "diag",
+        evaluate=_diag,
+        bind=bind_ufunc(_diag_into),
+        derivative=Multilinear((lambda t, x, y: s.apply("diagonal", t),)),
+        batch=lambda node, x, batched, size: s.apply("diag", x[0]),
+        degree=degree_linear,
+        cost=0.0,
+    ),
+    _triangle("tril", np.tril),
+    _triangle("triu", np.triu),
 )
