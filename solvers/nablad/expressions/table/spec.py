@@ -21,7 +21,9 @@ class OpSpec:
     shape: ShapeRule
     """(operand shapes, attributes) -> result shape; raises ShapeError."""
     domain: str = "all real numbers"
-    """Where the op is defined, and what it gives elsewhere."""
+    """Where the op is defined, what it gives elsewhere, and its derivative where it has none."""
     attributes: tuple[str, ...] = ()
-    """Names of the constants that belong to the op itself, in order."""
+    """Names of the constants that belong to the op itself, in order; the name tells the kind (attributes.py)."""
     result: Literal["real", "truth"] = "real"
+    truths: tuple[int, ...] = ()
+    """The operands that are truths; all others are real numbers."""

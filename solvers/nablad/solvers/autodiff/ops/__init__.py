@@ -1,6 +1,17 @@
 """The meaning table: for each op of the language its numbers, derivatives, batching, structure and cost."""
 
-from nablad.solvers.autodiff.ops import algebra, indexing, leaves, pointwise, reductions, structure
+from nablad.solvers.autodiff.ops import (
+    algebra,
+    arithmetic,
+    exponential,
+    indexing,
+    leaves,
+    piecewise,
+    reductions,
+    special,
+    structure,
+    trigonometric,
+)
 from nablad.solvers.autodiff.ops.row import (
     Array,
     General,
@@ -12,9 +23,20 @@ from nablad.solvers.autodiff.ops.row import (
     RowKind,
 )
 
-MEANING: dict[str, Meaning] = {
-    row.name: row for module in (leaves, pointwise, reductions, structure, indexing, algebra) for row in module.ROWS
-}
+_FAMILIES = (
+    leaves,
+    arithmetic,
+    exponential,
+    trigonometric,
+    special,
+    piecewise,
+    reductions,
+    structure,
+    indexing,
+    algebra,
+)
+
+MEANING: dict[str, Meaning] = {row.name: row for family in _FAMILIES for row in family.ROWS}
 
 __all__ = [
     "MEANING",
