@@ -6,6 +6,7 @@ order, and stripes are added in order at the end. Threads take whole stripes, so
 one thread and seven give the same bits. (As numpy's pairwise summation, the two levels also add less rounding error
 than one long sum.) BLAS runs on one thread meanwhile, for its own threads would change bits and fight with ours.
 
+A small graph without data rows runs as generated Python (source.py), and by arrays where that raises.
 A graph that is not separable runs as one block of N rows, if its buffers fit into WHOLE_LIMIT bytes.
 """
 
@@ -26,6 +27,7 @@ from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.plan import Plan, Workspace, compile_plan
 from nablad.solvers.autodiff.rows import RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
+from nablad.solvers.autodiff.source import Source, generate
 from nablad.solvers.blas import one_blas_thread
 
 STRIPES = 8
@@ -62,6 +64,13 @@ class Program:
     sums: int
     order: tuple[tuple[Literal["tail", "rows"], int], ...]
     separable: bool
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The whole graph as generated Python, where it is small, without data rows, and float64."""
+        if self.head.dtype != np.float64 or self.body.steps:
+            return None
+        return generate(self.graph, len(self.head.steps))
 
     @cached_property
     def accumulator_bytes(self) -> int:
@@ -174,6 +183,10 @@ class Evaluator:
 
         Raises RuntimeError if another thread is at it: the buffers would mix the two without a sign.
         """
+        if self.program.source is not None:
+            results = self.program.source.run([parameters[x.name] for x in self.program.graph.inputs])
+            if results is not None:
+                return results
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("an objective is used by one thread at a time; give each thread its own")
         try:

@@ -4,8 +4,9 @@ Derivatives are compiled on first use and shared with batches. Every answer is a
 
     value, gradient          reverse mode, streamed over row blocks
     hvp                      forward over reverse, about 2.5 gradients
-    hessian                  an affine residual: 2 J'J, streamed; else forward over reverse, B rows of H in a pass,
-                             p / B passes, then (H + H') / 2 so that it is exactly symmetric
+    hessian                  an affine residual: 2 J'J, streamed; a small function without data rows: generated
+                             source; else forward over reverse, B rows of H in a pass, p / B passes, then
+                             (H + H') / 2 so that it is exactly symmetric
     jacobian and its folds   forward mode with all p directions at once, one row block at a time. For an affine
                              residual that is a copy of the data; for deep networks with few outputs, reverse mode
                              row by row would be cheaper, and enters in problem.py
@@ -104,6 +105,8 @@ class GraphObjective:
         if self.capabilities.affine:
             fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
             hessian = 2.0 * self._fold(theta, fold).jtj
+        elif self._compiled.second_order is not None:
+            return self._run("second_order", theta)[2]
         else:
             hessian = self._batched_hessian(theta)
         return np.asarray(0.5 * (hessian + hessian.T), self.dtype)

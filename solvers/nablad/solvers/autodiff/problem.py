@@ -19,6 +19,9 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program
+from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
+from nablad.solvers.autodiff.simplify import simplify
+from nablad.solvers.autodiff.source import NODE_LIMIT
 from nablad.solvers.autodiff.structure import Linearity, linearity
 from nablad.solvers.autodiff.transform import gradient, jvp
 
@@ -70,7 +73,10 @@ class Compiled:
         self._lock = threading.RLock()
 
     def program(self, name: str) -> Program:
-        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, prediction."""
+        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, prediction.
+
+        Or second_order, where the property of that name is not None.
+        """
         with self._lock:
             if name not in self._programs:
                 self._programs[name] = compile_program(_BUILDERS[name](self), self.dtype)
@@ -91,6 +97,18 @@ class Compiled:
     @cached_property
     def objective_class(self) -> Linearity:
         return linearity(self.problem.objective, [self.problem.parameters])
+
+    @cached_property
+    def second_order(self) -> Program | None:
+        """Value, gradient (p,) and Hessian (p, p) as one generated function; None where that is too large."""
+        graph = _second_order(self)
+        if graph is None:
+            return None
+        program = compile_program(graph, self.dtype)
+        if program.source is None:
+            return None
+        with self._lock:
+            return self._programs.setdefault("second_order", program)
 
     @cached_property
     def directions(self) -> int:
@@ -132,6 +150,38 @@ def _hessian(compiled: Compiled) -> Graph:
     (product,) = jvp([compiled.gradient.node], {compiled.problem.parameters: v})
     (rows,) = batch([product.node], {v.node: many}, compiled.directions)
     return compiled.graph((rows.node,), many.node)
+
+
+def _second_order(compiled: Compiled) -> Graph | None:
+    """All of the second order of a small scalar function, element by element: forward over reverse, p times.
+
+    Common subexpressions are one node, and entries that are zero by structure are never built; each pair of mixed
+    derivatives is computed once. None where there are data rows, or where it cannot stay below NODE_LIMIT.
+    """
+    problem = compiled.problem
+    size = problem.size
+    inputs = (problem.parameters, *problem.data)
+    if size**2 > NODE_LIMIT or any(fixed(x.shape) is None for x in inputs) or problem.objective.shape != ():
+        return None
+    if sum(row_size(x.shape)[1] for x in inputs) > NODE_LIMIT:
+        return None
+    elements = {x: read_elements(x) for x in inputs}
+    parts = take_apart([problem.objective], elements, 8 * NODE_LIMIT)
+    if parts is None:
+        return None
+    theta = elements[problem.parameters].tolist()
+    f = parts[0].item()
+    first = simplify(Graph(inputs, (f, *(x.node for x in gradient(f, theta)))))
+    if size * len(first.nodes) > 8 * NODE_LIMIT:
+        return None
+    value, *slopes = first.outputs
+    entries: dict[tuple[int, int], Node] = {}
+    for i, x in enumerate(theta):
+        for j, entry in enumerate(jvp(slopes[: i + 1], {x: Symbol(s.lift(1.0))})):
+            entries[i, j] = entries[j, i] = entry.node
+    hessian = [entries[i, j] for i in range(size) for j in range(size)]
+    gathered = [s.concatenate([s.reshape(x, (1,)) for x in part], 0) for part in (slopes, hessian)]
+    return Graph(inputs, (value, gathered[0].node, s.reshape(gathered[1], (size, size)).node))
 
 
 def _residual(compiled: Compiled) -> Graph:
