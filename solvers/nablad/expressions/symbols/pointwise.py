@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 
+from nablad.expressions.attributes import check_attributes
 from nablad.expressions.symbol import Operand, Symbol, apply, number, truth
+from nablad.expressions.table import OPS
 
 
 def _numbers(op: str, *operands: Operand, attributes: tuple[object, ...] = ()) -> Symbol:
@@ -64,9 +66,9 @@ _CHEAPER_POWERS = {2.0: "square", -1.0: "reciprocal", 0.5: "sqrt"}
 def power(x: Operand, exponent: Operand) -> Symbol:
     """x ** exponent, by the cheapest op that computes it: an exponent that is one constant number has its own."""
     node = number(exponent)
-    if node.op != "constant" or node.shape != ():
+    fixed = float(node.value) if node.op == "constant" and node.shape == () else math.nan
+    if not math.isfinite(fixed):
         return _numbers("power", x, node)
-    fixed = float(node.value)
     if fixed == 1.0:
         return Symbol(number(x))
     if fixed in _CHEAPER_POWERS:
@@ -250,10 +252,10 @@ def digamma(x: Operand) -> Symbol:
 
 
 def polygamma(order: int, x: Operand) -> Symbol:
-    """The derivative of digamma of the given order, 0 or more. Raises ValueError for another order."""
-    if order != int(order) or order < 0:
-        raise ValueError(f"polygamma: the order must be a whole number, 0 or more, not {order!r}")
-    return digamma(x) if order == 0 else _numbers("polygamma", x, attributes=(int(order),))
+    """The derivative of digamma of the given order, from 0 to 100. Raises ValueError for another one."""
+    if order == 0:
+        return digamma(x)
+    return _numbers("polygamma", x, attributes=check_attributes(OPS["polygamma"], (order,)))
 
 
 # Piecewise functions

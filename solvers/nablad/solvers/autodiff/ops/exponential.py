@@ -1,8 +1,8 @@
 """Exponentials, logarithms, and the functions of logistic models.
 
-expm1' is exp, not expm1 + 1, which loses all digits for very negative x. The slope of the sigmoid is sigma(x) sigma(-x),
-not sigma (1 - sigma), and its own derivative -tanh(x/2) sigma(x) sigma(-x), not sigma (1 - sigma)(1 - 2 sigma): both
-keep their digits in the tails and near 0.
+expm1' is exp, not expm1 + 1, which loses all digits for very negative x. The slope of the sigmoid is
+sigma(x) sigma(-x), not sigma (1 - sigma), and its own derivative -tanh(x/2) sigma(x) sigma(-x), not
+sigma (1 - sigma)(1 - 2 sigma): both keep their digits in the tails and near 0.
 """
 
 from __future__ import annotations

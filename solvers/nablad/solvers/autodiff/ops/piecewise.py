@@ -1,11 +1,11 @@
 """Functions with steps and corners, and truths.
 
 Conventions where f is not differentiable: relu'(0) = 0 and equal halves to both sides of a tie in maximum and minimum,
-as in JAX. |x|' at 0 is 0, the subgradient of least size: |x| is then stationary where it is least, whereas JAX's 1 points
-away from it. Steps (sign, floor, ceil, rint) have derivative 0.
+as in JAX. |x|' at 0 is 0, the subgradient of least size: |x| is then stationary where it is least, whereas JAX's 1
+points away from it. Steps (sign, floor, ceil, rint) have derivative 0.
 
-A branch that is not chosen gets a zero cotangent, not 0 * (its derivative), so that NaN and infinity beyond the branch do
-not leak into the gradient: sqrt(maximum(x, 0)) has derivative 0 left of 0.
+A branch that is not chosen gets a zero cotangent, not 0 * (its derivative), so that NaN and infinity beyond the branch
+do not leak into the gradient: sqrt(maximum(x, 0)) has derivative 0 left of 0.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     gamma' = gamma psi,   log|gamma|' = psi,   psi' = psi_1,   psi_n' = psi_{n+1}
 
 scipy sums the series of psi_n(x) from x on, one term for each unit, so a large negative x would take as long as its
-size. Left of 0 we reflect instead (NIST Handbook, 5.15.6), psi_n(x) = (-1)^n psi_n(1 - x) - pi d^n/dx^n cot(pi x), where
-the derivatives of c = cot(pi x) are polynomials in c: P_0 = c, P_{k+1} = -(1 + c^2) P_k'.
+size. Left of 0 we reflect instead (NIST Handbook, 5.15.6), psi_n(x) = (-1)^n psi_n(1 - x) - pi d^n/dx^n cot(pi x),
+where the derivatives of c = cot(pi x) are polynomials in c: P_0 = c, P_{k+1} = -(1 + c^2) P_k'.
 """
 
 from __future__ import annotations
