@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nablad.solvers.control import Control as Control
+    from nablad.solvers.derivatives import Derivatives as Derivatives
+    from nablad.solvers.derivatives import Derived as Derived
     from nablad.solvers.driver import run as run
     from nablad.solvers.driver import solve as solve
     from nablad.solvers.events import Checkpoint as Checkpoint
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "control": ("Control",),
+    "derivatives": ("Derivatives", "Derived"),
     "driver": ("run", "solve"),
     "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
     "methods.gradient_descent": ("Constant", "GradientDescent"),
