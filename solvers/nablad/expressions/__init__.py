@@ -4,28 +4,40 @@ Needs numpy only, so that a client can write and check a model without the engin
 (`nablad.solvers.autodiff`).
 """
 
+from nablad.expressions.definition import TooManyNodes, Traced, UnusedParameter, by_rows
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
 from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, topological
+from nablad.expressions.labels import Labels
+from nablad.expressions.parser import ExpressionError, parse
 from nablad.expressions.symbol import Symbol, apply, data, lift, parameter
 from nablad.expressions.table import OPS, OpSpec
+from nablad.expressions.tracing import trace
 
 __all__ = [
     "OPS",
     "ROWS",
     "Dimension",
+    "ExpressionError",
     "Graph",
+    "Labels",
     "Node",
     "OpSpec",
     "Shape",
     "ShapeError",
     "Symbol",
+    "TooManyNodes",
+    "Traced",
+    "UnusedParameter",
     "apply",
+    "by_rows",
     "constant",
     "data",
     "input_node",
     "lift",
     "make",
     "parameter",
+    "parse",
     "rebuild",
     "topological",
+    "trace",
 ]

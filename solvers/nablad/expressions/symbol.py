@@ -1,99 +1,322 @@
-"""A Symbol: a handle on a node that reads like arithmetic, and the ways to make one.
+"""A Symbol: a handle on a node that behaves as a numpy array whose numbers are not known yet, and the ways to make one.
 
-A number or an array beside a symbol becomes a constant.
+Arithmetic, comparisons and indexing are numpy's, elementwise `==` and `!=` included: code such as
+`np.where(x == 0, 1.0, x)` means what it means for arrays. So whether two symbols are the same expression is asked of
+their nodes (`x.node is y.node`), and a Symbol hashes by identity. Numbers, arrays and nested lists beside a symbol
+become constants; arrays and lists that hold symbols become one array of them (`lift`).
+
+NumPy's functions arrive through its two protocols (NEP 13 and NEP 18) and are looked up in `functions.NAMES`, as are
+the methods.
 """
 
 from __future__ import annotations
 
-from typing import Union
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, Union
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from nablad.expressions.dimension import Shape
+from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
 from nablad.expressions.graph import Node, constant, input_node, make
+from nablad.expressions.labels import recorder
+from nablad.expressions.table import OPS
 
 Operand = Union["Symbol", Node, ArrayLike]
 
+UNKNOWN = "a symbol's numbers are not known while a function is traced"
+
 
 class Symbol:
-    """A node with operators. Immutable; two symbols of one node are equal."""
+    """A node with the operators, methods and protocols of a numpy array. Immutable; hashed by identity."""
 
     __slots__ = ("node",)
-    __array_ufunc__ = None
 
     node: Node
 
     def __init__(self, node: Node) -> None:
-        object.__setattr__(self, "node", node)
+        _set_node(self, node)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Symbol is immutable")
 
+    def __repr__(self) -> str:
+        return f"Symbol[{self.node!r}]"
+
+    # What an array tells of itself
+
     @property
     def shape(self) -> Shape:
-        return self.node.shape
+        """Lengths, where the number of data rows is ROWS; to a function being traced it is a symbol to compute with."""
+        shape = self.node.shape
+        if recorder.note is None or ROWS not in shape or _called_from_within():
+            return shape
+        return tuple(apply("rows") if d is ROWS else d for d in shape)  # type: ignore[misc]
 
     @property
     def ndim(self) -> int:
         return len(self.node.shape)
 
-    def __repr__(self) -> str:
-        return f"Symbol[{self.node!r}]"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Symbol) and self.node is other.node
-
-    def __hash__(self) -> int:
-        return hash(self.node)
-
-    def __add__(self, other: Operand) -> Symbol:
-        return apply("add", self, other)
-
-    def __radd__(self, other: Operand) -> Symbol:
-        return apply("add", other, self)
-
-    def __sub__(self, other: Operand) -> Symbol:
-        return apply("subtract", self, other)
-
-    def __rsub__(self, other: Operand) -> Symbol:
-        return apply("subtract", other, self)
-
-    def __mul__(self, other: Operand) -> Symbol:
-        return apply("multiply", self, other)
-
-    def __rmul__(self, other: Operand) -> Symbol:
-        return apply("multiply", other, self)
-
-    def __truediv__(self, other: Operand) -> Symbol:
-        return apply("divide", self, other)
-
-    def __rtruediv__(self, other: Operand) -> Symbol:
-        return apply("divide", other, self)
-
-    def __neg__(self) -> Symbol:
-        return apply("negative", self)
-
-    def __pow__(self, exponent: float) -> Symbol:
-        return power(self, exponent)
-
-    def __matmul__(self, other: Operand) -> Symbol:
-        return apply("matmul", self, other)
-
     @property
     def T(self) -> Symbol:  # noqa: N802 - numpy's name
-        return apply("transpose", self, attributes=(tuple(reversed(range(self.ndim))),))
+        return apply("transpose", number(self), attributes=(tuple(reversed(range(self.ndim))),))
+
+    def __len__(self) -> int:
+        return _first_length(self.node, "len()")
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return (self[k] for k in range(_first_length(self.node, "iteration")))
+
+    def __getitem__(self, key: Any) -> Symbol:
+        from nablad.expressions.indexing import read
+
+        return read(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a symbol cannot be assigned into, since an expression has no memory: "
+            "make a new array with np.where, np.stack or np.concatenate"
+        )
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):  # what numpy, copy and pickle look for
+            raise AttributeError(name)
+        from nablad.expressions.functions import method
+
+        found: Callable[..., Any] = method(self, name)
+        return found
+
+    # Operators
+
+    def __add__(self, other: Operand) -> Symbol:
+        return _arithmetic("add", self, other)
+
+    def __radd__(self, other: Operand) -> Symbol:
+        return _arithmetic("add", other, self)
+
+    def __sub__(self, other: Operand) -> Symbol:
+        return _arithmetic("subtract", self, other)
+
+    def __rsub__(self, other: Operand) -> Symbol:
+        return _arithmetic("subtract", other, self)
+
+    def __mul__(self, other: Operand) -> Symbol:
+        return _arithmetic("multiply", self, other)
+
+    def __rmul__(self, other: Operand) -> Symbol:
+        return _arithmetic("multiply", other, self)
+
+    def __truediv__(self, other: Operand) -> Symbol:
+        return _arithmetic("divide", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Symbol:
+        return _arithmetic("divide", other, self)
+
+    def __neg__(self) -> Symbol:
+        return apply("negative", number(self))
+
+    def __pos__(self) -> Symbol:
+        return Symbol(number(self))
+
+    def __abs__(self) -> Symbol:
+        return _function("absolute", self)
+
+    def __pow__(self, exponent: Operand) -> Symbol:
+        from nablad.expressions.symbols import power
+
+        return power(self, exponent)
+
+    def __rpow__(self, base: Operand) -> Symbol:
+        from nablad.expressions.symbols import power
+
+        return power(base, self)
+
+    def __matmul__(self, other: Operand) -> Symbol:
+        from nablad.expressions.symbols import matmul
+
+        return matmul(number(self), number(other))
+
+    def __rmatmul__(self, other: Operand) -> Symbol:
+        from nablad.expressions.symbols import matmul
+
+        return matmul(number(other), number(self))
+
+    # Truths: elementwise, as numpy's
+
+    def __lt__(self, other: Operand) -> Symbol:
+        return _function("less", self, other)
+
+    def __le__(self, other: Operand) -> Symbol:
+        return _function("less_equal", self, other)
+
+    def __gt__(self, other: Operand) -> Symbol:
+        return _function("greater", self, other)
+
+    def __ge__(self, other: Operand) -> Symbol:
+        return _function("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Symbol:  # type: ignore[override]
+        return _function("equal", self, other)
+
+    def __ne__(self, other: object) -> Symbol:  # type: ignore[override]
+        return _function("not_equal", self, other)
+
+    __hash__ = object.__hash__
+
+    def __and__(self, other: Operand) -> Symbol:
+        return _function("bitwise_and", self, other)
+
+    def __rand__(self, other: Operand) -> Symbol:
+        return _function("bitwise_and", other, self)
+
+    def __or__(self, other: Operand) -> Symbol:
+        return _function("bitwise_or", self, other)
+
+    def __ror__(self, other: Operand) -> Symbol:
+        return _function("bitwise_or", other, self)
+
+    def __xor__(self, other: Operand) -> Symbol:
+        return _function("bitwise_xor", self, other)
+
+    def __rxor__(self, other: Operand) -> Symbol:
+        return _function("bitwise_xor", other, self)
+
+    def __invert__(self) -> Symbol:
+        return _function("invert", self)
+
+    # What needs numbers
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{UNKNOWN}, so neither `if` nor `and` can look at one: use np.where(condition, x, y)")
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(
+            f"{UNKNOWN}, so it cannot become a float: use numpy's functions (np.exp for math.exp), and make arrays of "
+            "symbols with np.array([...]) or np.stack([...]) rather than by assigning into one of numbers"
+        )
+
+    def __int__(self) -> NoReturn:
+        raise TypeError(f"{UNKNOWN}, so it cannot become an int")
+
+    def __index__(self) -> NoReturn:
+        raise TypeError(f"{UNKNOWN}, so it cannot count or be a position in a list; x[i] of a symbol x may")
+
+    def __complex__(self) -> NoReturn:
+        raise TypeError(f"{UNKNOWN}, so it cannot become a complex number")
+
+    # NumPy's protocols
+
+    @property
+    def __array__(self) -> Callable[..., NDArray[Any]]:
+        # A scalar is no array to numpy: it then keeps the symbol itself as an element, so that np.array([a, b]) works.
+        if not self.node.shape:
+            raise AttributeError("__array__")
+        return self._elements
+
+    def _elements(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if dtype is not None and np.dtype(dtype) != np.dtype(object):
+            self.__float__()
+        if ROWS in self.node.shape:
+            raise ShapeError("np.array", [self.node.shape], "has one element for each data row: use np.stack([...])")
+        elements: NDArray[Any] = np.empty([d for d in self.node.shape if d is not ROWS], dtype=object)
+        for place in np.ndindex(elements.shape):
+            elements[place] = self[place]
+        return elements
+
+    def __array_ufunc__(self, ufunc: np.ufunc, how: str, *operands: Any, **keywords: Any) -> Any:
+        from nablad.expressions.numpy_functions import call_ufunc
+
+        return call_ufunc(ufunc, how, operands, keywords)
+
+    def __array_function__(self, function: Any, types: Any, operands: Any, keywords: Any) -> Any:
+        from nablad.expressions.numpy_functions import call_function
+
+        return call_function(function, operands, keywords)
+
+
+def _called_from_within() -> bool:
+    """Whether a property of Symbol is read by this project's own code."""
+    caller: str = sys._getframe(2).f_globals.get("__name__", "")
+    return caller.startswith("nablad.")
+
+
+_set_node = Symbol.__dict__["node"].__set__
+
+
+def _first_length(node: Node, what: str) -> int:
+    if not node.shape:
+        raise TypeError(f"{what} needs an axis, and a scalar has none")
+    length: Dimension = node.shape[0]
+    if length is ROWS:
+        raise ShapeError(what, [node.shape], "the number of data rows is not known yet")
+    return length
+
+
+def _function(name: str, *operands: Any) -> Symbol:
+    from nablad.expressions.functions import NAMES
+
+    result: Symbol = NAMES[name].call(*operands)
+    return result
+
+
+def _arithmetic(op: str, *operands: Operand) -> Symbol:
+    return apply(op, *[number(operand) for operand in operands])
 
 
 def lift(value: Operand) -> Node:
-    """The node of a symbol, a node, a number or an array."""
+    """The node of a symbol, a node, a number, an array, or of (nested) lists and object arrays that hold symbols.
+
+    Raises TypeError for what is no array of real numbers.
+    """
     if isinstance(value, Symbol):
         return value.node
-    return value if isinstance(value, Node) else constant(value)
+    if isinstance(value, Node):
+        return value
+    if isinstance(value, float | int):
+        return constant(float(value))
+    return _lift_array(value)
+
+
+def _lift_array(value: Any) -> Node:
+    from nablad.expressions.stacking import holds_symbols, stacked
+
+    if holds_symbols(value):
+        return stacked(value)
+    array = np.asarray(value)
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers have no place in an expression: its derivatives are those of real functions")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"a number or an array of numbers is needed, not {value!r:.100}")
+    return constant(array if array.dtype in (np.float32, np.float64) else array.astype(np.float64))
+
+
+_TRUTHS = frozenset(name for name, row in OPS.items() if row.result == "truth")
+
+
+def is_comparison(node: Node) -> bool:
+    """Whether its values are truths, which only `where` and the logical ops read."""
+    return node.op in _TRUTHS
+
+
+def number(value: Operand) -> Node:
+    """`lift`, with the truth of a comparison as 0 or 1."""
+    node = lift(value)
+    return apply("where", node, 1.0, 0.0).node if node.op in _TRUTHS else node
+
+
+def truth(value: Operand) -> Node:
+    """`lift`, with a number as whether it is other than 0, as numpy reads one."""
+    node = lift(value)
+    return node if node.op in _TRUTHS else apply("not_equal", node, 0.0).node
 
 
 def apply(op: str, *operands: Operand, attributes: tuple[object, ...] = ()) -> Symbol:
     """op(operands; attributes) as a symbol. Raises ShapeError where the shapes do not fit."""
-    return Symbol(make(op, [lift(operand) for operand in operands], attributes))
+    node = make(op, [lift(operand) for operand in operands], attributes)
+    if recorder.note is not None:
+        recorder.note(node)
+    return Symbol(node)
 
 
 def parameter(name: str, shape: Shape) -> Symbol:
@@ -104,12 +327,3 @@ def parameter(name: str, shape: Shape) -> Symbol:
 def data(name: str, shape: Shape) -> Symbol:
     """An input that stays what it is; ROWS in its shape marks the axis of the data rows."""
     return Symbol(input_node(name, shape, "data"))
-
-
-def power(x: Operand, exponent: float) -> Symbol:
-    """x to a constant power, by the cheapest op that computes it."""
-    special = {1.0: None, 2.0: "square", -1.0: "reciprocal", 0.5: "sqrt"}
-    if exponent not in special:
-        return apply("power", x, attributes=(float(exponent),))
-    op = special[exponent]
-    return Symbol(lift(x)) if op is None else apply(op, x)

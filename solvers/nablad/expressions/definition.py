@@ -1,0 +1,108 @@
+"""What reading or tracing a definition gives, and the shapes that its data are given.
+
+Data are columns of N rows wherever that fits: such a graph is evaluated in blocks of rows, and a million rows need no
+more memory than a thousand. An expression that tells rows apart, as x[0] or x[1:] do, is one of arrays of fixed shape.
+Both mean the same; only the way of evaluation differs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from nablad.expressions.dimension import ROWS, Shape
+from nablad.expressions.graph import Graph, Node
+from nablad.expressions.labels import Labels
+from nablad.expressions.symbol import Symbol, data, parameter
+
+NODES = 1_000_000
+"""The most ops that a definition may make."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A graph with one output, whose inputs are the parameters and then the data, and the labels of its nodes."""
+
+    graph: Graph
+    labels: Labels
+
+    @property
+    def output(self) -> Node:
+        return self.graph.outputs[0]
+
+
+class UnusedParameter(ValueError):
+    """`names` are parameters on which the output does not depend."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        listed = ", ".join(repr(name) for name in self.names)
+        super().__init__(
+            f"the expression never uses {listed}: nothing would determine {'it' if len(self.names) == 1 else 'them'}"
+        )
+
+    def __reduce__(self) -> tuple[type[UnusedParameter], tuple[tuple[str, ...]]]:
+        return UnusedParameter, (self.names,)
+
+
+class TooManyNodes(ValueError):
+    """The definition makes more than NODES ops."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the expression has more than {NODES:,} operations: write loops over elements with arrays")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The symbols of a definition's parameters and data, by name."""
+
+    parameters: Mapping[str, Symbol]
+    data: Mapping[str, Symbol]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Shape], columns: Mapping[str, Shape]) -> Inputs:
+        """Raises ValueError for a name that is no identifier, or is both a parameter and data."""
+        for name in (*parameters, *columns):
+            if not (isinstance(name, str) and name.isidentifier()):
+                raise ValueError(f"{name!r} is not a name: letters, digits and _, not beginning with a digit")
+        for name in parameters:
+            if name in columns:
+                raise ValueError(f"{name!r} is both a parameter and data")
+        return cls(
+            {name: parameter(name, tuple(shape)) for name, shape in parameters.items()},
+            {name: data(name, tuple(shape)) for name, shape in columns.items()},
+        )
+
+    def define(self, output: Node, labels: Labels) -> Traced:
+        """The definition with this output. Raises UnusedParameter."""
+        symbols = (*self.parameters.values(), *self.data.values())
+        graph = Graph(tuple(symbol.node for symbol in symbols), (output,))
+        needed = set(graph.nodes)
+        unused = [name for name, symbol in self.parameters.items() if symbol.node not in needed]
+        if unused:
+            raise UnusedParameter(unused)
+        return Traced(graph, labels.of(graph.nodes))
+
+
+def by_rows(
+    build: Callable[[Mapping[str, Shape]], Traced],
+    columns: Mapping[str, tuple[int, ...]],
+    response: tuple[int, ...] | None = None,
+) -> Traced:
+    """`build(shapes of the data)`, with ROWS as the first axis of the columns if that can be, else with fixed shapes.
+
+    Columns are the data as long as the response, or where there is none, as long as most of the data are. An error is
+    that of the attempt with fixed shapes.
+    """
+    lengths = Counter(shape[0] for shape in columns.values() if shape)
+    rows = response[0] if response else max(lengths, key=lambda n: (lengths[n], n), default=0)
+    if lengths[rows]:
+        shapes: dict[str, Shape] = {
+            name: (ROWS, *shape[1:]) if shape[:1] == (rows,) else shape for name, shape in columns.items()
+        }
+        try:
+            return build(shapes)
+        except Exception:  # whatever it is, it is told again with the shapes that the caller knows
+            pass
+    return build(columns)

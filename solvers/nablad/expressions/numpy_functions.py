@@ -1,0 +1,113 @@
+"""NumPy's functions on symbols: its two protocols (NEP 13: ufuncs; NEP 18: everything else), looked up by name.
+
+A function's name is that of `functions.NAMES`; ufuncs of other libraries, such as scipy.special's, arrive here too.
+What is not in the table is a TypeError that says what can be used instead, never a wrong number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nablad.expressions.functions import NAMES, suggestion
+from nablad.expressions.symbol import Symbol, lift, number
+
+INSTEAD = {
+    "floor_divide": "write np.floor(x / y)",
+    "remainder": "write x - y * np.floor(x / y)",
+    "fmod": "write x - y * np.floor(x / y)",
+    "fmax": "use np.maximum, in which NaN stays NaN",
+    "fmin": "use np.minimum, in which NaN stays NaN",
+    "argmax": "an index is no real function: use np.max, whose derivative picks the element",
+    "argmin": "an index is no real function: use np.min, whose derivative picks the element",
+    "sort": "the order is not known while tracing",
+    "median": "the order is not known while tracing",
+    "array_equal": "compare with == and np.all, or compare x.node with y.node",
+    "linalg.pinv": "use np.linalg.solve(A.T @ A, A.T)",
+    "linalg.lstsq": "use np.linalg.solve(A.T @ A, A.T @ b)",
+    "linalg.eigvalsh": "of the functions of a matrix there are det, inv, solve, cholesky, trace and norm",
+    "linalg.svd": "of the functions of a matrix there are det, inv, solve, cholesky, trace and norm",
+    "count_nonzero": "use np.sum(x != 0)",
+    "imag": "expressions are real",
+    "interp": "write it with np.where, or as a matrix of weights times the values",
+}
+
+_REDUCE = {
+    "add": "sum",
+    "multiply": "prod",
+    "maximum": "max",
+    "minimum": "min",
+    "logaddexp": "logsumexp",
+    "logical_and": "all",
+    "logical_or": "any",
+}
+_ACCUMULATE = {"add": "cumsum"}
+
+_INSPECT: dict[str, Callable[..., Any]] = {
+    "shape": lambda x: _seen_shape(x),
+    "ndim": lambda x: len(lift(x).shape),
+    "iscomplexobj": lambda x: False,
+    "isrealobj": lambda x: True,
+    "isscalar": lambda x: not lift(x).shape,
+    "result_type": lambda *_: np.dtype(np.float64),
+    "common_type": lambda *_: np.float64,
+}
+
+
+def call_ufunc(ufunc: np.ufunc, how: str, operands: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """A ufunc or one of its methods. Raises TypeError for what has no meaning on symbols."""
+    name = ufunc.__name__
+    if any(out is not None for out in keywords.pop("out", None) or ()):
+        raise TypeError(
+            f"np.{name} cannot write into an array here, since a symbol's numbers are not known while a function is "
+            "traced: write a = a + x for a += x, and no out="
+        )
+    if how == "__call__":
+        if name not in NAMES:
+            raise _unknown(name)
+        return NAMES[name].bind(operands, keywords)
+    if how == "outer" and len(operands) == 2 and name in NAMES and not keywords:
+        x, y = (number(operand) for operand in operands)
+        return NAMES[name].call(Symbol(x)[(..., *[None] * len(y.shape))], Symbol(y))
+    table = {"reduce": _REDUCE, "accumulate": _ACCUMULATE}.get(how, {})
+    if name not in table:
+        raise TypeError(f"np.{name}.{how} has no meaning on symbols")
+    keywords.setdefault("axis", 0)
+    keywords = {key: value for key, value in keywords.items() if value is not None or key == "axis"}
+    return NAMES[table[name]].bind(operands, keywords)
+
+
+def call_function(function: Callable[..., Any], operands: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """A function of numpy that is no ufunc. Raises TypeError for what has no meaning on symbols."""
+    module, name = function.__module__ or "", function.__name__
+    full = f"{module}.{name}".removeprefix("numpy.")
+    if full in _INSPECT:
+        return _INSPECT[full](*operands)
+    row = NAMES.get(full) or (NAMES.get(name) if module.startswith("numpy.lib") else None)
+    if row is None:
+        raise _unknown(full)
+    # What numpy's own signature has, at its default, is as if it were not there.
+    keywords = {key: value for key, value in keywords.items() if not (key in _INERT and value in _INERT[key])}
+    return row.bind(operands, keywords)
+
+
+_INERT: dict[str, tuple[Any, ...]] = {
+    "out": (None,),
+    "dtype": (None, float, np.float64),
+    "order": (None, "C", "K"),
+    "casting": ("same_kind",),
+    "subok": (True, False),
+    "optimize": (True, False, "greedy", "optimal"),
+}
+
+
+def _seen_shape(x: Any) -> Any:
+    shape = lift(x).shape
+    return tuple(d if isinstance(d, int) else Symbol(lift(x)).size for d in shape)
+
+
+def _unknown(name: str) -> TypeError:
+    hint = f": {INSTEAD[name]}" if name in INSTEAD else suggestion(name, NAMES)
+    return TypeError(f"np.{name} has no rule for symbols, and so no derivative{hint}")
