@@ -34,7 +34,7 @@ def graph_of(build: Callable[[Symbol, Symbol], Symbol]) -> Graph:
 SEPARABLE = [
     lambda x, w: s.sum(s.square(x @ w)),
     lambda x, w: s.sum(s.square(x @ w)) / s.rows() + s.sum(s.square(w)),
-    lambda x, w: s.sum(s.logsumexp(x * w)),
+    lambda x, w: s.sum(s.logsumexp(x * w, -1)),
     lambda x, w: s.sum(s.transpose(x) @ s.tanh(x @ w)),
     lambda x, w: s.sum(s.reshape(s.reshape(x, (ROWS, 3, 1)) * s.reshape(w, (1, 3, 1)), (ROWS, 3))),
     lambda x, w: s.sum(w),
@@ -43,7 +43,7 @@ SEPARABLE = [
 NOT_SEPARABLE = [
     lambda x, w: s.sqrt(s.sum(s.square(x @ w))) * s.exp(s.sum(x @ w) / s.rows()),
     lambda x, w: s.sum(s.square(x @ w - s.sum(x @ w) / s.rows())),
-    lambda x, w: s.logsumexp(x @ w),
+    lambda x, w: s.logsumexp(x @ w, -1),
     lambda x, w: s.sum(s.tanh(x @ s.transpose(x)) @ (x @ w)),
     lambda x, w: s.sum(s.reshape(x @ w, (ROWS, 1)) * s.reshape(x @ w, (1, ROWS))),
 ]

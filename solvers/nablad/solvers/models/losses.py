@@ -50,7 +50,7 @@ def _difference(output: Symbol, targets: Symbol) -> Symbol:
 
 
 def _cross_entropy(output: Symbol, targets: Symbol) -> Symbol:
-    total = s.logsumexp(output)
+    total = s.logsumexp(output, -1)
     if targets.ndim == 2:
         return s.sum(targets * (s.reshape(total, (ROWS, 1)) - output), [1])
     (_, count) = output.shape
@@ -61,7 +61,7 @@ def _cross_entropy(output: Symbol, targets: Symbol) -> Symbol:
 
 
 def _softmax(output: Symbol) -> Symbol:
-    return s.exp(output - s.reshape(s.logsumexp(output), (ROWS, 1)))
+    return s.softmax(output, -1)
 
 
 def _check_values(targets: FloatArray, outputs: int) -> None:
