@@ -177,6 +177,21 @@ class Evaluator:
         self._threads = max(1, min(threads, len(self._stripes)))
         summed = [concrete(x.shape, rows) for x in program.body.graph.outputs[: program.sums]]
         self._sums = [[np.zeros(shape, program.body.dtype) for shape in summed] for _ in self._stripes]
+        self._attached: Mapping[str, Array] = {}
+
+    def attach(self, arrays: Mapping[str, Array]) -> None:
+        """Take inputs from these arrays, which are not copied and not to be changed, until others are attached.
+
+        Inputs with rows read them instead of `data`; for others they stand for a parameter of that name.
+        """
+        if self._attached is arrays:
+            return
+        self._attached = arrays
+        rows = (x for x in self.program.body.graph.inputs if row_size(x.shape)[0])
+        self._data = tuple(arrays.get(x.name, old) for x, old in zip(rows, self._data, strict=True))
+        for k, node in enumerate(self.program.head.graph.inputs):
+            if node.name in arrays:
+                self._parameters[k] = arrays[node.name]
 
     def run(self, parameters: Mapping[str, Array], sink: Sink | None = None) -> tuple[Array | None, ...]:
         """The outputs, fresh arrays. With a sink, outputs with rows go to it block by block and come back as None.
@@ -184,7 +199,8 @@ class Evaluator:
         Raises RuntimeError if another thread is at it: the buffers would mix the two without a sign.
         """
         if self.program.source is not None:
-            results = self.program.source.run([parameters[x.name] for x in self.program.graph.inputs])
+            known = {**self._attached, **parameters} if self._attached else parameters
+            results = self.program.source.run([known[x.name] for x in self.program.graph.inputs])
             if results is not None:
                 return results
         if not self._busy.acquire(blocking=False):
@@ -208,7 +224,8 @@ class Evaluator:
 
     def _start(self, parameters: Mapping[str, Array]) -> tuple[Array, ...]:
         for node, array in zip(self.program.head.graph.inputs, self._parameters, strict=True):
-            np.copyto(array, parameters[node.name])
+            if node.name not in self._attached:
+                np.copyto(array, parameters[node.name])
         return self._head.run(self._parameters)
 
     def _folded(self) -> list[Array]:

@@ -24,6 +24,7 @@ from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
+from nablad.solvers.autodiff.linearize import BUDGET
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
 from nablad.solvers.autodiff.structure import Linearity
@@ -95,9 +96,35 @@ class GraphObjective:
         self.counters.hvp += 1
         return self._run("hvp", theta, direction=self._vector(v))[0]
 
-    def linearize(self, theta: FloatArray) -> Linearization:
-        """Value and gradient now, products with the Hessian at the same point later."""
-        return _Linearization(self, np.array(theta, self.dtype))
+    def linearize(self, theta: FloatArray, budget: int = BUDGET) -> Linearization:
+        """Value and gradient now, products with the Hessian at the same point later, cheaper than `hvp` each.
+
+        What does not depend on the direction is kept (linearize.py), if that takes at most `budget` bytes; else each
+        product is a cold one. Agrees with value, gradient and hvp to roundoff, not to the bit.
+        """
+        point = np.array(theta, self.dtype)
+        if self._compiled.program("hvp").source is not None:
+            return _Cold(self, point)
+        parts = self._compiled.kept_product
+        if parts is None or parts.bytes(self.rows) > budget:
+            return _Cold(self, point)
+        self.counters.value += 1
+        self.counters.gradient += 1
+        return _Kept(self, point, parts.kept, self._run("primal", point))
+
+    def moved(self, theta: FloatArray, kept: Mapping[str, Array], v: FloatArray) -> FloatArray:
+        """H(theta) v, shape (p,), from what `linearize` kept at theta."""
+        self.counters.hvp += 1
+        evaluator = self._evaluators.get("moving")
+        if evaluator is None:
+            program, data = self._compiled.program("moving"), {**self._data, **kept}
+            evaluator = Evaluator(program, data, self.rows, self._checkpoint, self._threads)
+            self._evaluators["moving"] = evaluator
+        evaluator.attach(kept)
+        parameters = self._parameters(theta)
+        (product,) = evaluator.run({**parameters, "direction": self._vector(v)})
+        assert product is not None
+        return product
 
     def hessian(self, theta: FloatArray) -> FloatArray:
         """d2f/dtheta2, shape (p, p), exactly symmetric."""
@@ -214,8 +241,8 @@ class GraphObjective:
         self.counters.jacobian += 1
 
 
-class _Linearization:
-    """Value and gradient at a point. The block activations that speed up its products will be kept here."""
+class _Cold:
+    """Value and gradient at a point, and products that start anew each time."""
 
     def __init__(self, objective: GraphObjective, theta: Array) -> None:
         self._objective = objective
@@ -224,3 +251,17 @@ class _Linearization:
 
     def hvp(self, v: FloatArray) -> FloatArray:
         return self._objective.hvp(self._theta, v)
+
+
+class _Kept:
+    """Value and gradient at a point, and products that run only what depends on the direction."""
+
+    def __init__(self, objective: GraphObjective, theta: Array, names: Sequence[str], results: Sequence[Array]) -> None:
+        self._objective = objective
+        self._theta = theta
+        value, self.gradient, *kept = results
+        self.value = float(value)
+        self._kept = dict(zip(names, kept, strict=True))
+
+    def hvp(self, v: FloatArray) -> FloatArray:
+        return self._objective.moved(self._theta, self._kept, v)

@@ -19,6 +19,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program
+from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import NODE_LIMIT
@@ -97,6 +98,17 @@ class Compiled:
     @cached_property
     def objective_class(self) -> Linearity:
         return linearity(self.problem.objective, [self.problem.parameters])
+
+    @cached_property
+    def kept_product(self) -> KeptProduct | None:
+        """H v in two parts, beside value and gradient: for many products at one point."""
+        graph = _hvp(self)
+        direction = next(x for x in graph.inputs if x.name == "direction")
+        parts = keep(graph, direction, _value_and_gradient(self), self.dtype)
+        if parts is not None:
+            with self._lock:
+                self._programs |= {"primal": parts.primal, "moving": parts.moving}
+        return parts
 
     @cached_property
     def second_order(self) -> Program | None:

@@ -1,7 +1,8 @@
 """Rewrites that change how a graph is computed, never what it says.
 
 Folded are constants, and what is the identity in floating point too: 1 x, x / 1, -(-x), x + (-y), a shape changed to
-itself, two permutations in a row, a stretch that the elementwise op above it does anyway.
+itself, two permutations in a row, a stretch that the elementwise op above it does anyway. Signs are moved out of
+products and quotients, (-x) y = -(x y) exactly, up to where a sum takes them in for nothing.
 
 Never 0 x -> 0: where x is NaN or infinite, 0 x is NaN, and the rewrite would hide it. A I -> A (I the identity matrix)
 is of another kind. In floating point (A I)_ij = A_ij + sum_k 0 A_ik, whose zero terms are there only because the
@@ -42,9 +43,11 @@ def _renewed(node: Node, operands: tuple[Node, ...]) -> Node:
 
 def _rewrite(node: Node) -> Node:
     while True:
-        folded = _fold(node)
-        rule = REWRITES.get(node.op)
-        simpler = folded if folded is not None else rule(node) if rule is not None else None
+        simpler = _fold(node)
+        if simpler is None and node.op in REWRITES:
+            simpler = REWRITES[node.op](node)
+        if simpler is None and node.op in _POINTWISE:
+            simpler = _stretched_last(node)
         if simpler is None:
             return node
         node = simpler
@@ -59,6 +62,18 @@ def _unstretched(node: Node, operands: tuple[Node, ...]) -> tuple[Node, ...]:
             if broadcast(node.op, [x.shape for x in trial]) == node.shape:
                 chosen = trial
     return tuple(chosen)
+
+
+def _stretched_last(node: Node) -> Node | None:
+    """f of stretched numbers is the stretched f of the numbers."""
+    if not node.shape or not all(x.shape == () or _is_stretched_number(x) for x in node.operands):
+        return None
+    numbers = [x.operands[0] if x.shape else x for x in node.operands]
+    return make("broadcast_to", (_rewrite(make(node.op, numbers, node.attributes)),), (node.shape,))
+
+
+def _is_stretched_number(node: Node) -> bool:
+    return node.op == "broadcast_to" and node.operands[0].shape == ()
 
 
 def _fold(node: Node) -> Node | None:
@@ -91,19 +106,31 @@ def _multiply(node: Node) -> Node | None:
         return make("multiply", (y, x))
     if _is_number(x) and y.op == "negative":
         return make("multiply", (constant(-x.value), y.operands[0]))
-    return None
+    return _signs_out(node)
 
 
 def _divide(node: Node) -> Node | None:
     x, y = node.operands
-    return x if _is_one(y) and x.shape == node.shape else None
+    return x if _is_one(y) and x.shape == node.shape else _signs_out(node)
+
+
+def _signs_out(node: Node) -> Node | None:
+    """(-x) y -> -(x y) and the like; _negative takes it further."""
+    x, y = node.operands
+    if x.op == "negative":
+        return make("negative", (_rewrite(make(node.op, (x.operands[0], y))),))
+    if y.op == "negative":
+        return make("negative", (_rewrite(make(node.op, (x, y.operands[0]))),))
+    return None
 
 
 def _add(node: Node) -> Node | None:
     x, y = node.operands
     if x is y:
         return make("multiply", (constant(2.0), x))
-    return make("subtract", (x, y.operands[0])) if y.op == "negative" else None
+    if y.op == "negative":
+        return make("subtract", (x, y.operands[0]))
+    return make("subtract", (y, x.operands[0])) if x.op == "negative" else None
 
 
 def _subtract(node: Node) -> Node | None:
