@@ -49,7 +49,7 @@ ROOMS = (
     ),
     Room("nablad.solvers", ("nablad.solvers",), ("numpy", "threadpoolctl")),
     Room("nablad.v1", (), ("google", "grpc")),
-    Room("nablad.wire", ("nablad.v1",), ("numpy", "grpc", "google")),
+    Room("nablad.wire", ("nablad.v1", "nablad.expressions"), ("numpy", "grpc", "google")),
     Room(
         "nablad.server",
         ("nablad.wire", "nablad.v1", "nablad.solvers"),

@@ -114,7 +114,10 @@ class ExpressionNode(google.protobuf.message.Message):
     ATTRIBUTES_FIELD_NUMBER: builtins.int
     LABEL_FIELD_NUMBER: builtins.int
     op: builtins.str
-    """An op's name. `input` names a parameter or a data array, `constant` one of the graph's constants by its index."""
+    """An op's name. The attributes of `input` are the name of a parameter or of a data array, and its shape, in which N is
+    the first axis of a data column; without a shape it is the array's own. The attribute of `constant` is the index of
+    one of the graph's constants.
+    """
     label: builtins.str
     """What messages call it: a piece of source text. At most 200 characters."""
     @property

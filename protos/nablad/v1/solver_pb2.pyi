@@ -53,7 +53,9 @@ class SolveSpec(google.protobuf.message.Message):
     def stopping(self) -> nablad.v1.method_pb2.Stopping: ...
     @property
     def start(self) -> nablad.v1.tensor_pb2.Tensor:
-        """Shape (p). The model's own start unless given: zeros for LeastSquares, seeded random weights for Network."""
+        """Shape (p). The model's own start unless given: zeros for LeastSquares, seeded random weights for Network, the start
+        values of an Expression.
+        """
 
     @property
     def record_theta(self) -> Global___RecordTheta: ...
@@ -130,7 +132,9 @@ class SolveJob(google.protobuf.message.Message):
     """Whether somebody asked for its end."""
     @property
     def spec(self) -> Global___SolveSpec:
-        """Of a spec over 1 MiB the tensors have no elements here, but their dtypes and shapes."""
+        """Of a spec over 1 MiB the tensors have no elements here, but their dtypes and shapes, and an expression's graph has no
+        nodes.
+        """
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...

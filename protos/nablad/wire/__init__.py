@@ -2,6 +2,7 @@
 
     tensors        ndarray <-> Tensor, and the content hash of an array
     csr            a sparse matrix's three arrays <-> CsrMatrix
+    graphs         an expression's graph <-> ExpressionGraph
     chunks         an array as numbered, checksummed pieces of a stream, and back
     references     the tensors of any message, found by walking it
     names          `solveJobs/{id}` and `datasets/{id}`

@@ -7,13 +7,14 @@ one pass over the entries to check them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from nablad.v1 import tensor_pb2
 from nablad.wire import tensors
-from nablad.wire.tensors import AnyArray, Resolve, TensorError, Upload, join
+from nablad.wire.tensors import AnyArray, Resolve, TensorError, join
 
 
 class Csr(NamedTuple):
@@ -25,14 +26,8 @@ class Csr(NamedTuple):
     values: AnyArray
 
 
-def encode(
-    matrix: Csr, *, inline_limit: int = tensors.INLINE_LIMIT, upload: Upload | None = None
-) -> tensor_pb2.CsrMatrix:
-    """A sparse matrix as a message; each of its arrays becomes a dataset where it is large and `upload` is given."""
-
-    def tensor(array: AnyArray) -> tensor_pb2.Tensor:
-        return tensors.encode(array, inline_limit=inline_limit, upload=upload)
-
+def encode(matrix: Csr, tensor: Callable[[AnyArray], tensor_pb2.Tensor] = tensors.encode) -> tensor_pb2.CsrMatrix:
+    """A sparse matrix as a message; `tensor` writes each of its arrays, a large one as a dataset where it can."""
     rows, columns = matrix.shape
     return tensor_pb2.CsrMatrix(
         rows=rows,
