@@ -4,7 +4,7 @@ Needs numpy only, so that a client can write and check a model without the engin
 (`nablad.solvers.autodiff`).
 """
 
-from nablad.expressions.definition import TooManyNodes, Traced, UnusedParameter, by_rows
+from nablad.expressions.definition import InvalidName, TooManyNodes, Traced, by_rows
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
 from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, topological
 from nablad.expressions.labels import Labels
@@ -19,6 +19,7 @@ __all__ = [
     "Dimension",
     "ExpressionError",
     "Graph",
+    "InvalidName",
     "Labels",
     "Node",
     "OpSpec",
@@ -27,7 +28,6 @@ __all__ = [
     "Symbol",
     "TooManyNodes",
     "Traced",
-    "UnusedParameter",
     "apply",
     "by_rows",
     "constant",

@@ -8,7 +8,7 @@ Both mean the same; only the way of evaluation differs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nablad.expressions.dimension import ROWS, Shape
@@ -31,19 +31,23 @@ class Traced:
     def output(self) -> Node:
         return self.graph.outputs[0]
 
+    @property
+    def unused(self) -> list[str]:
+        """The parameters on which the output does not depend: nothing would determine them."""
+        needed = set(self.graph.nodes)
+        return [x.name for x in self.graph.inputs if x.attributes[2] == "parameter" and x not in needed]
 
-class UnusedParameter(ValueError):
-    """`names` are parameters on which the output does not depend."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(names)
-        listed = ", ".join(repr(name) for name in self.names)
-        super().__init__(
-            f"the expression never uses {listed}: nothing would determine {'it' if len(self.names) == 1 else 'them'}"
-        )
+class InvalidName(ValueError):
+    """A parameter or data cannot be called so. `name` says which, `reason` why."""
 
-    def __reduce__(self) -> tuple[type[UnusedParameter], tuple[tuple[str, ...]]]:
-        return UnusedParameter, (self.names,)
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(name, reason)
+
+    def __str__(self) -> str:
+        return f"{self.name!r} {self.reason}"
 
 
 class TooManyNodes(ValueError):
@@ -62,26 +66,22 @@ class Inputs:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Shape], columns: Mapping[str, Shape]) -> Inputs:
-        """Raises ValueError for a name that is no identifier, or is both a parameter and data."""
+        """Raises InvalidName for what is no identifier, or names both a parameter and data."""
         for name in (*parameters, *columns):
             if not (isinstance(name, str) and name.isidentifier()):
-                raise ValueError(f"{name!r} is not a name: letters, digits and _, not beginning with a digit")
+                raise InvalidName(name, "is not a name: letters, digits and _, not beginning with a digit")
         for name in parameters:
             if name in columns:
-                raise ValueError(f"{name!r} is both a parameter and data")
+                raise InvalidName(name, "is both a parameter and data")
         return cls(
             {name: parameter(name, tuple(shape)) for name, shape in parameters.items()},
             {name: data(name, tuple(shape)) for name, shape in columns.items()},
         )
 
     def define(self, output: Node, labels: Labels) -> Traced:
-        """The definition with this output. Raises UnusedParameter."""
+        """The definition with this output."""
         symbols = (*self.parameters.values(), *self.data.values())
         graph = Graph(tuple(symbol.node for symbol in symbols), (output,))
-        needed = set(graph.nodes)
-        unused = [name for name, symbol in self.parameters.items() if symbol.node not in needed]
-        if unused:
-            raise UnusedParameter(unused)
         return Traced(graph, labels.of(graph.nodes))
 
 

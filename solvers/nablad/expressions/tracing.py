@@ -39,7 +39,7 @@ def trace(
     """The graph of function(p), or of function(p, d) if data are given.
 
     p and d are dicts of symbols; p is one symbol, called theta, if `parameters` is one shape. The function returns a
-    symbol, a number, or arrays and nested lists of them. Raises TypeError for any other result, UnusedParameter, and
+    symbol, a number, or arrays and nested lists of them. Raises TypeError for any other result, InvalidName, and
     whatever the function raises.
     """
     named = parameters if isinstance(parameters, Mapping) else {SINGLE: parameters}

@@ -50,7 +50,10 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     by_folded: dict[str, str] = {}
     for other in known:
         by_folded.setdefault(other.lower(), other)
-    return [by_folded[key] for key in difflib.get_close_matches(name.lower(), list(by_folded), 3, 0.6)]
+    return [
+        by_folded[key]
+        for key in difflib.get_close_matches(name.lower(), list(by_folded), 3, 0.6 if len(name) > 3 else 0.5)
+    ]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -14,8 +14,7 @@ def whole(value: Any, what: str) -> int:
     """A whole number that is known now. Raises TypeError naming `what`."""
     if not isinstance(value, bool | Symbol):
         try:
-            index: int = operator.index(value)
-            return index
+            return int(operator.index(value))
         except TypeError:
             pass
     raise TypeError(f"{what} must be a whole number that is written out, not {value!r:.80}")

@@ -21,7 +21,7 @@ LENGTH = 100_000
 def parse(text: str, parameters: Mapping[str, Shape], data: Mapping[str, Shape] | None = None) -> Traced:
     """The graph of a text of named parameters and data, labelled with the pieces of the text that made its nodes.
 
-    Raises ExpressionError where the text is wrong, UnusedParameter where it lacks a parameter.
+    Raises ExpressionError where the text is wrong, InvalidName where a name is.
     """
     if not isinstance(text, str):
         raise TypeError(f"the expression must be text, not {type(text).__name__}")
