@@ -30,9 +30,13 @@ from nablad.solvers.autodiff.derivatives import (
 )
 from nablad.solvers.autodiff.derivatives.ways import prepared
 from nablad.solvers.autodiff.structure import Linearity
+from nablad.solvers.autodiff.taylor import ExpansionTooLarge
 from nablad.solvers.models import InvalidModel, Model
 from nablad.solvers.models.columns import floating
 from nablad.solvers.objective import FloatArray
+
+MAX_ORDER = 64
+"""Of Taylor coefficients."""
 
 OF = ("objective", "output", "residual")
 
@@ -131,6 +135,27 @@ class Derivatives:
             raise InvalidModel("u", f"are {len(cotangent)} for {len(point)} points; as many are needed")
         kernel = kernels.pulled(function)
         return self._evaluation.run(function, (kernel.output,), point, {kernel.direction: cotangent})[0]
+
+    def taylor(self, theta: ArrayLike, direction: ArrayLike, order: int, of: str = "objective") -> FloatArray:
+        """c_0 ... c_order of t -> f(theta + t direction), shape (order + 1,) + S: c_k is its k-th derivative over k!.
+
+        direction (p,); of theta or direction (B, p): (B,) in front.
+        """
+        function, point, moved = self._function(of), self._points(theta), self._points(direction, "direction")
+        if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= MAX_ORDER:
+            raise InvalidModel("order", f"is {order!r}; a whole number from 0 to {MAX_ORDER} is needed")
+        before = self._batch(point, moved, "direction")
+        shape = (*before, int(order) + 1, *function.shape(self.model.rows))
+        self._check_size(shape)
+        try:
+            expanded = kernels.expanded(function, int(order))
+        except ExpansionTooLarge as error:
+            raise InvalidModel("order", str(error)) from None
+        found = self._evaluation.run(function, expanded.outputs, point, {expanded.direction: moved})
+        coefficients = np.zeros(shape, self.model.dtype)
+        for k, coefficient in zip(expanded.orders, found, strict=True):
+            coefficients[(slice(None),) * len(before) + (k,)] = coefficient
+        return coefficients
 
     def _function(self, of: str) -> Function:
         problem = self.model.problem

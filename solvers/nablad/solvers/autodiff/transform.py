@@ -50,7 +50,7 @@ def jvp(outputs: Sequence[Node], tangents: Mapping[Node, Symbol]) -> tuple[Symbo
     moved: dict[Node, Symbol] = dict(tangents)
     for node in topological(outputs):
         if node not in moved and any(operand in moved for operand in node.operands):
-            tangent = _push(node, [moved.get(operand) for operand in node.operands])
+            tangent = push(node, [moved.get(operand) for operand in node.operands])
             if tangent is not None:
                 moved[node] = tangent if tangent.shape == node.shape else s.broadcast_to(tangent, node.shape)
     return tuple(moved[node] if node in moved else s.zeros(node.shape) for node in outputs)
@@ -93,7 +93,8 @@ def _pull(node: Node, cotangent: Symbol, active: set[Node]) -> list[tuple[Node, 
     return [(x, part) for x, part in zip(node.operands, contributions, strict=True) if part is not None and x in active]
 
 
-def _push(node: Node, tangents: Sequence[Symbol | None]) -> Symbol | None:
+def push(node: Node, tangents: Sequence[Symbol | None]) -> Symbol | None:
+    """The tangent of one op, given those of its operands; None where it is zero by structure."""
     rule = MEANING[node.op].derivative
     operands, result = tuple(Symbol(x) for x in node.operands), Symbol(node)
     match rule:

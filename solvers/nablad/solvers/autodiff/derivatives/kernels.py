@@ -5,6 +5,7 @@
     pulled by rows  u_n J_n for every row   u of a row  -> (N, p)             reverse mode, every row by itself
     curved          H v                     v (p,)      -> (m, p)             forward over reverse; (N, k, p) by rows
     pushed twice    H v                     v (p,)      -> (p, *S)            forward over forward
+    expanded        c_0 ... c_K             v (p,)      -> S each             Taylor mode
 
 The adjoint of a parameter sums over the data rows, which is what a gradient wants and a Jacobian of N rows does not.
 By rows, the graph of one row is differentiated, and then repeated over the rows by batching. A result of k elements a
@@ -22,6 +23,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.derivatives.function import Function
+from nablad.solvers.autodiff.taylor import taylor
 from nablad.solvers.autodiff.transform import jvp, vjp
 
 DIRECTION = "direction"
@@ -88,6 +90,24 @@ def pushed_twice(function: Function) -> Kernel:
     (product,) = jvp([first.node], {function.theta: v})
     axes = range(1, len(product.shape))
     return Kernel(s.transpose(product, [*axes, 0]).node, v.node, -2)
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The coefficients that are not zero by structure, and which they are."""
+
+    outputs: tuple[Node, ...]
+    orders: tuple[int, ...]
+    direction: Node
+
+
+@lru_cache(maxsize=32)
+def expanded(function: Function, order: int) -> Expanded:
+    """The Taylor coefficients of t -> f(theta + t v)."""
+    v = _inputs(function.theta.shape)
+    coefficients = taylor(function.output, function.theta, v, order)
+    present = {k: c.node for k, c in enumerate(coefficients) if c is not None}
+    return Expanded(tuple(present.values()), tuple(present), v.node)
 
 
 def _all(kernel: Kernel, count: int) -> Symbol:
