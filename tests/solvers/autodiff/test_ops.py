@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -62,6 +63,21 @@ def test_the_two_tables_have_the_same_rows() -> None:
     assert set(OPS) == set(MEANING)
     assert {case.op for case in CASES} | LEAVES == set(OPS)
     assert all(spec.name == name == MEANING[name].name and spec.domain for name, spec in OPS.items())
+
+
+@real_cases
+def test_the_degree_bounds_the_growth_along_a_line(case: Case) -> None:
+    """Of a row that calls itself a polynomial of degree k, the difference of order k + 1 along a line is zero."""
+    node, inputs, values = build(case)
+    degree = MEANING[case.op].degree([1.0 if x in inputs else 0.0 for x in node.operands], node.attributes)
+    if math.isinf(degree):
+        return
+    v = directions(inputs, 9)
+    graph = Graph(tuple(inputs), (node,))
+    order = int(degree) + 1
+    steps = [interpret(graph, {k: x + n * v[k] for k, x in values.items()})[0] for n in range(order + 1)]
+    scale = max(1.0, *(float(np.max(np.abs(y), initial=0)) for y in steps))
+    np.testing.assert_allclose(np.diff(np.stack(steps), order, axis=0), 0.0, atol=1e-12 * scale)
 
 
 @cases

@@ -30,7 +30,7 @@ def degree(output: Node, inputs: Iterable[Node]) -> float:
         if node not in degrees:
             operands = [degrees[operand] for operand in node.operands]
             # inf * 0 would be NaN, and a constant operand keeps a constant result in every row.
-            degrees[node] = 0.0 if all(d == 0 for d in operands) else MEANING[node.op].degree(operands)
+            degrees[node] = 0.0 if all(d == 0 for d in operands) else MEANING[node.op].degree(operands, node.attributes)
     return degrees[output]
 
 

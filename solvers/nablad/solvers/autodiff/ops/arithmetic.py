@@ -18,7 +18,6 @@ from nablad.solvers.autodiff.ops.pointwise import (
     batch_pointwise,
     degree_linear,
     degree_product,
-    degree_transcendental,
     pointwise_row,
 )
 from nablad.solvers.autodiff.ops.row import Array, Instruction, Meaning, Pointwise
@@ -44,6 +43,11 @@ def _bind_fixed_power(
     arrays: Sequence[Array], attributes: tuple[Any, ...], out: Array, scratch: Array | None
 ) -> Instruction:
     return np.power, (arrays[0], out.dtype.type(attributes[0]), out)
+
+
+def _fixed_power_degree(degrees: Sequence[float], attributes: tuple[Any, ...]) -> float:
+    (exponent,) = attributes
+    return exponent * degrees[0] if exponent >= 0 and exponent == math.floor(exponent) else math.inf
 
 
 def _fixed_power_slope(t: Symbol, x: Operands, y: Symbol) -> Symbol:
@@ -93,10 +97,10 @@ ROWS: tuple[Meaning, ...] = (
         lambda t, x, y: t / x[1],
         # The quotient t / x[1] is the one above: a common subexpression.
         lambda t, x, y: -((t / x[1]) * y),
-        degree=lambda d: d[0] if d[1] == 0 else math.inf,
+        degree=lambda d, _: d[0] if d[1] == 0 else math.inf,
     ),
     pointwise_row("negative", np.negative, lambda t, x, y: -t, degree=degree_linear),
-    pointwise_row("square", np.square, lambda t, x, y: t * (2.0 * x[0]), degree=lambda d: 2 * d[0]),
+    pointwise_row("square", np.square, lambda t, x, y: t * (2.0 * x[0]), degree=lambda d, _: 2 * d[0]),
     pointwise_row("reciprocal", np.reciprocal, lambda t, x, y: -(t * s.square(y))),
     pointwise_row("sqrt", np.sqrt, lambda t, x, y: t / (2.0 * y), cost=4.0),
     pointwise_row("cbrt", np.cbrt, lambda t, x, y: t / (3.0 * s.square(y)), cost=10.0, evaluate=_cbrt),
@@ -106,7 +110,7 @@ ROWS: tuple[Meaning, ...] = (
         bind=_bind_fixed_power,
         derivative=Pointwise((_fixed_power_slope,)),
         batch=batch_pointwise,
-        degree=degree_transcendental,
+        degree=_fixed_power_degree,
         cost=20.0,
         in_place=(0,),
     ),
@@ -124,7 +128,7 @@ ROWS: tuple[Meaning, ...] = (
         lambda x, out: np.multiply(1 - x, 1 + x, out),
         lambda t, x, y: t * (-2.0 * x[0]),
         cost=3.0,
-        degree=lambda d: 2 * d[0],
+        degree=lambda d, _: 2 * d[0],
         evaluate=lambda x: (1 - x) * (1 + x),
     ),
 )

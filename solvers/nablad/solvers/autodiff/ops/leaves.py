@@ -25,7 +25,7 @@ def _leaf(name: str, evaluate: Any, analytic: bool = True) -> Meaning:
         return _fill, (out, evaluate(*attributes))
 
     return Meaning(
-        name, evaluate, bind, None, _unbatched, degree=lambda _: 0.0, rows=_rows_in_front, cost=0.0, analytic=analytic
+        name, evaluate, bind, None, _unbatched, degree=lambda *_: 0.0, rows=_rows_in_front, cost=0.0, analytic=analytic
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from nablad.expressions import OPS, Node, Symbol
 from nablad.expressions import symbols as s
 from nablad.expressions.symbol import number, truth
-from nablad.solvers.autodiff.ops.row import Meaning, Partial, Pointwise, bind_ufunc
+from nablad.solvers.autodiff.ops.row import Degree, Meaning, Partial, Pointwise, bind_ufunc
 
 
 def _aligned(x: Symbol, rank: int, size: int) -> Symbol:
@@ -38,15 +38,15 @@ def batch_pointwise(node: Node, operands: Sequence[Symbol], batched: Sequence[bo
     return s.apply(node.op, *aligned, attributes=node.attributes)
 
 
-def degree_transcendental(degrees: Sequence[float]) -> float:
+def degree_transcendental(degrees: Sequence[float], attributes: tuple[Any, ...]) -> float:
     return 0.0 if all(d == 0 for d in degrees) else math.inf
 
 
-def degree_linear(degrees: Sequence[float]) -> float:
+def degree_linear(degrees: Sequence[float], attributes: tuple[Any, ...]) -> float:
     return max(degrees)
 
 
-def degree_product(degrees: Sequence[float]) -> float:
+def degree_product(degrees: Sequence[float], attributes: tuple[Any, ...]) -> float:
     return sum(degrees)
 
 
@@ -55,7 +55,7 @@ def pointwise_row(
     call: Callable[..., Any],
     *partials: Partial | None,
     cost: float = 1.0,
-    degree: Callable[[Sequence[float]], float] = degree_transcendental,
+    degree: Degree = degree_transcendental,
     evaluate: Callable[..., Any] | None = None,
     analytic: bool = True,
     in_place: tuple[int, ...] | None = None,

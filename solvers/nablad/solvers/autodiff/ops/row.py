@@ -25,6 +25,8 @@ from nablad.expressions.dimension import rows_axis
 Array = NDArray[Any]
 Instruction = tuple[Callable[..., Any], tuple[Any, ...]]
 
+Degree = Callable[[Sequence[float], tuple[Any, ...]], float]
+
 Partial = Callable[[Symbol, tuple[Symbol, ...], Symbol], Symbol]
 """(tangent or cotangent, operands, result) -> its product with the partial derivative."""
 
@@ -85,8 +87,8 @@ class Meaning:
     """None for leaves."""
     batch: Callable[[Node, Sequence[Symbol], Sequence[bool], int], Symbol]
     """(node, new operands, which carry the batch axis in front, its length) -> the result with the axis in front."""
-    degree: Callable[[Sequence[float]], float]
-    """Polynomial degrees of the operands -> that of the result; infinity where it is no polynomial."""
+    degree: Degree
+    """(polynomial degrees of the operands, attributes) -> that of the result; infinity where it is no polynomial."""
     rows: Callable[[Node], RowKind] = row_by_row
     space: Callable[[Node], Shape] = own_shape
     """The index set that the op loops over."""

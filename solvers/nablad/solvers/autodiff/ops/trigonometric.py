@@ -79,7 +79,6 @@ ROWS: tuple[Meaning, ...] = (
         lambda t, x, y: t * (-2.0 * x[0]),
         None,
         cost=3.0,
-        degree=lambda d: 2 * d[0] if d[1] == 0 else math.inf,
         evaluate=_tanh_slope,
         in_place=(0,),
     ),
