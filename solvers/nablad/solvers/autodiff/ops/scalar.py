@@ -93,6 +93,12 @@ SCALAR: dict[str, str] = {
         "{0} + 0.6931471805599453 if {0} == {1} else ({0} if {0} > {1} else {1}) + log1p(exp(-fabs({0} - {1})))"
     ),
     "one_minus_square": "(1.0 - {0}) * (1.0 + {0})",
+    "tanh_slope": (
+        "1.0 - {0} * {0} if not 1.0 - {0} * {0} < 0.00390625 "
+        "else exp(-2.0 * fabs({1})) / (0.25 * (1.0 + exp(-2.0 * fabs({1}))) * (1.0 + exp(-2.0 * fabs({1}))))"
+    ),
+    "sigmoid_slope": "exp(-fabs({0})) / ((1.0 + exp(-fabs({0}))) * (1.0 + exp(-fabs({0}))))",
+    "share": "{0} if {1} > {2} else 0.5 * {0} if {1} == {2} else 0.0",
     "absolute": "fabs({0})",
     "sign": "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else 0.0 if {0} == 0.0 else {0}",
     "floor": "copysign(float(floor({0})), {0})",
