@@ -174,7 +174,7 @@ class _Run:
     def _judge(self, progress: Progress) -> Finding | None:
         """Why to end here, or None."""
         if not is_finite_start(progress):
-            return _nonfinite_start(progress)
+            return _nonfinite_start(progress, self._explained(progress.state.theta))
         if progress.state.proposal is not None and progress.state.proposal.status.family is Family.FAILED:
             return progress.state.proposal
         view = View(
@@ -195,6 +195,12 @@ class _Run:
             or no_progress(view)
             or iterations(progress.iteration, self.rules)
         )
+
+    def _explained(self, theta: FloatArray) -> str | None:
+        try:
+            return self.objective.explain(theta)
+        except MemoryError:
+            return None
 
     def _counts(self, at: Counters) -> Counters:
         """The run's own counts, when the objective's were `at`."""
@@ -303,13 +309,13 @@ def _checked_start(objective: Objective, start: FloatArray) -> FloatArray:
     return theta
 
 
-def _nonfinite_start(progress: Progress) -> Finding:
+def _nonfinite_start(progress: Progress, explained: str | None) -> Finding:
     state = progress.state
     bad = int(state.gradient.size - np.count_nonzero(np.isfinite(state.gradient)))
     what = f"The value is {state.value} at the start"
     if bad:
         what += f", and {bad} of the gradient's {state.gradient.size} entries are NaN or infinite"
-    return Finding(Status.NONFINITE_START, what + ".")
+    return Finding(Status.NONFINITE_START, f"{what}." if explained is None else f"{what}. {explained}")
 
 
 def _unseen(start: FloatArray) -> State:

@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.control import Limits
-from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Objective, Tsqr
+from nablad.solvers.objective import (
+    Capabilities,
+    Counters,
+    Explaining,
+    FloatArray,
+    Gram,
+    Linearization,
+    Objective,
+    Tsqr,
+)
 
 
 class Metered:
@@ -129,6 +138,10 @@ class Metered:
             return self.inner.tsqr(theta)
         finally:
             self.seconds += perf_counter() - begin
+
+    def explain(self, theta: FloatArray) -> str | None:
+        """What is not finite at theta, in words, if the objective can tell."""
+        return self.inner.explain(theta) if isinstance(self.inner, Explaining) else None
 
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Objective:
         return Metered(self.inner.batch(indices), self.limits)

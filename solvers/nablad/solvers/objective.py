@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,15 @@ class Objective(Protocol):
     def tsqr(self, theta: FloatArray) -> Tsqr: ...
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Objective:
         """The objective over these rows only."""
+        ...
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """An objective that can tell where a value or derivative that is not finite comes from."""
+
+    def explain(self, theta: FloatArray) -> str | None:
+        """A sentence on the first result that is NaN or infinite at theta; None if all are finite."""
         ...
 
 

@@ -151,7 +151,7 @@ def test_nonfinite_theta_gives_nonfinite_answers_quietly() -> None:
     objective = LeastSquares(PHI, Y).objective()
     assert np.isnan(objective.value(np.full(D, np.nan)))
     assert np.isinf(objective.value(np.full(D, 1e200)))
-    assert objective.first_nonfinite(np.full(D, 1e200)).op == "square"  # type: ignore[union-attr]
+    assert objective.first_nonfinite(np.full(D, 1e200)).node.op == "square"  # type: ignore[union-attr]
 
 
 def test_named_parameters_and_prediction() -> None:

@@ -313,20 +313,6 @@ class Evaluator:
     def stripes(self) -> int:
         return len(self._stripes)
 
-    def first_nonfinite(self, parameters: Mapping[str, Array]) -> Node | None:
-        """Checked mode, over head, blocks in order, and tail: the first node that is not finite everywhere."""
-        with np.errstate(all="ignore"):
-            shared = self._start(parameters)
-            found = self._head.first_nonfinite(self._parameters)
-            for start, stop in (block for stripe in self._stripes for block in stripe):
-                if found is None:
-                    inputs = (*shared, *self._rows_of(start, stop))
-                    found = self._workers[0].first_nonfinite(inputs, stop - start)
-            if found is None:
-                self._run_stripes(shared, _nowhere)
-                found = self._tail.first_nonfinite([*self._folded(), *shared])
-            return found
-
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
+from nablad.solvers.autodiff.checked import Checked, Nonfinite
 from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
 from nablad.solvers.autodiff.linearize import BUDGET
 from nablad.solvers.autodiff.ops import Array
@@ -39,7 +40,7 @@ class GraphObjective:
 
     `data` maps the problem's data inputs to arrays of the compiled dtype, rows first and contiguous. `checkpoint` is
     called before every row block; what it raises comes out of the call, and the objective may be used again. `threads`
-    changes the time, never the bits.
+    changes the time, never the bits. `labels` are what messages call the problem's nodes.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class GraphObjective:
         *,
         checkpoint: Callable[[], None] | None = None,
         threads: int = 1,
+        labels: Mapping[Node, str] | None = None,
     ) -> None:
         self._compiled = compiled
+        self._labels = labels
         self._data = dict(data)
         self._checkpoint = checkpoint
         self._threads = threads
@@ -177,11 +180,23 @@ class GraphObjective:
         """
         chosen = np.asarray(indices, np.intp)
         data = {k: np.ascontiguousarray(x[chosen]) if k in self._by_rows else x for k, x in self._data.items()}
-        return GraphObjective(self._compiled, data, checkpoint=self._checkpoint, threads=self._threads)
+        return GraphObjective(
+            self._compiled, data, checkpoint=self._checkpoint, threads=self._threads, labels=self._labels
+        )
 
-    def first_nonfinite(self, theta: FloatArray) -> Node | None:
-        """Checked mode: the first node of value and gradient that is not finite at theta, None if all are."""
-        return self._evaluator("value_and_gradient").first_nonfinite(self._parameters(theta))
+    def first_nonfinite(self, theta: FloatArray) -> Nonfinite | None:
+        """Checked mode: the first value, else the first adjoint, that is not finite at theta; None if all are."""
+        problem = self._compiled.problem
+        given = {**self._data, **self._parameters(theta)}
+        checked = Checked(
+            problem.objective, problem.parameters, given, self.rows, self.dtype, self._labels, self._checkpoint
+        )
+        return checked.first()
+
+    def explain(self, theta: FloatArray) -> str | None:
+        """The same in words: which result of the definition is NaN or infinite, and where."""
+        found = self.first_nonfinite(theta)
+        return None if found is None else f"The first to be so: {found}"
 
     def _run(self, name: str, theta: FloatArray, **more: Array) -> tuple[Array, ...]:
         parameters = self._parameters(theta)

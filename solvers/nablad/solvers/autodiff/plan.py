@@ -324,19 +324,6 @@ class Workspace:
         values = bound.values
         return tuple([values[k] for k in self.plan.outputs])
 
-    def first_nonfinite(self, inputs: Sequence[Array], rows: int = 1) -> Node | None:
-        """Checked mode: run, and name the first node, in schedule order, whose value is not finite everywhere."""
-        bound = self._bind(inputs, rows)
-        program = iter(bound.program)
-        slots = {step.position: step.slot for step in self.plan.steps}
-        for k, node in enumerate(self.plan.nodes):
-            if slots.get(k) is not None:
-                call, arguments = next(program)
-                call(*arguments)
-            if not np.all(np.isfinite(bound.values[k])):
-                return node
-        return None
-
     def _bind(self, inputs: Sequence[Array], rows: int) -> _Bound:
         bound = self._bound.get(rows)
         if bound is None:

@@ -13,7 +13,7 @@ is another thing than rewriting 0 * x to 0: the latter would hide a NaN, and is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nablad.expressions import Node, Symbol, apply, topological
 from nablad.expressions import symbols as s
@@ -25,7 +25,13 @@ class NotDifferentiable(ValueError):
     """An op has no derivative rule."""
 
 
-def vjp(outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[Symbol]) -> tuple[Symbol, ...]:
+Watch = Callable[[Node, Node, Symbol], None]
+"""Told (node, operand, contribution to the operand's cotangent) in the order of the reverse sweep."""
+
+
+def vjp(
+    outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[Symbol], watch: Watch | None = None
+) -> tuple[Symbol, ...]:
     """sum_k cotangents[k] d outputs[k] / d inputs[i], one of the shape of each input."""
     order = topological(outputs)
     active = _active(order, inputs)
@@ -41,6 +47,8 @@ def vjp(outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[Sy
         if node in wanted:
             result[node] = cotangent
         for operand, contribution in _pull(node, cotangent, active):
+            if watch is not None:
+                watch(node, operand, contribution)
             pending.setdefault(operand, []).append(_unbroadcast(contribution, operand.shape))
     return tuple(result[node] if node in result else s.zeros(node.shape) for node in inputs)
 
@@ -56,11 +64,11 @@ def jvp(outputs: Sequence[Node], tangents: Mapping[Node, Symbol]) -> tuple[Symbo
     return tuple(moved[node] if node in moved else s.zeros(node.shape) for node in outputs)
 
 
-def gradient(output: Node, inputs: Sequence[Node]) -> tuple[Symbol, ...]:
+def gradient(output: Node, inputs: Sequence[Node], watch: Watch | None = None) -> tuple[Symbol, ...]:
     """The gradient of a scalar, one array of the shape of each input."""
     if output.shape != ():
         raise ValueError(f"the gradient of a scalar is asked for; the output is {output!r}")
-    return vjp([output], inputs, [Symbol(s.lift(1.0))])
+    return vjp([output], inputs, [Symbol(s.lift(1.0))], watch)
 
 
 def _active(order: Sequence[Node], inputs: Sequence[Node]) -> set[Node]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nablad.expressions import Symbol
+from nablad.expressions import Node, Symbol
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
@@ -78,6 +78,32 @@ class Model(ABC):
         """The same for data by name, where a model has several arrays of it."""
         raise InvalidModel("inputs", "are arrays by name; this model takes one matrix, a row for each prediction")
 
+    @property
+    def node_labels(self) -> Mapping[Node, str]:
+        """What messages call the problem's nodes; a node without a label is called by its op."""
+        return {}
+
+    @property
+    def labels(self) -> Mapping[Node, str]:
+        """What messages call the nodes of `readable` graphs, where they have a name."""
+        return {}
+
+    def readable(self, node: Node) -> Node:
+        """The graph below a node of the problem as its author knows it: parameters by name, not as parts of theta."""
+        theta = self.problem.parameters
+        whole = () if tuple(self.layout.shapes.values()) == (theta.shape,) else ("all parameters",)
+        replace = {theta: input_node(*(whole or self.names), theta.shape, "parameter")}
+        for name, shape in self.layout.shapes.items():
+            parameter = Symbol(input_node(name, shape, "parameter"))
+            replace[s.slice_of(Symbol(theta), [self.layout.ranges[name]]).node] = s.reshape(parameter, (-1,)).node
+            replace[self.layout.part(Symbol(theta), name).node] = parameter.node
+        (readable,) = rebuild([node], replace)
+        return readable
+
+    def readable_inputs(self, theta: ArrayLike) -> dict[str, FloatArray]:
+        """The arrays of a `readable` graph's inputs, by name."""
+        return {**self.data, "all parameters": self.start(theta), **self.parameters(theta)}
+
     @cached_property
     def problem(self) -> Problem:
         return self.build()
@@ -103,7 +129,7 @@ class Model(ABC):
 
     def objective(self, checkpoint: Callable[[], None] | None = None, threads: int = 1) -> GraphObjective:
         """The objective on the model's data. `checkpoint` is called before every row block."""
-        return GraphObjective(self.compiled, self.data, checkpoint=checkpoint, threads=threads)
+        return GraphObjective(self.compiled, self.data, checkpoint=checkpoint, threads=threads, labels=self.node_labels)
 
     def start(self, start: ArrayLike | Mapping[str, ArrayLike] | None = None) -> FloatArray:
         """A starting point (p,): the model's own, or the given vector or named arrays, checked.

@@ -16,6 +16,10 @@ from nablad.solvers.models.errors import InvalidModel
 from nablad.solvers.objective import FloatArray
 
 CHECK_ELEMENTS = 1 << 17
+COMPLEX = (
+    "is complex; gradients here are of real functions of real numbers, and a real function of a complex z = x + iy has "
+    "no complex derivative unless it is constant: give x and y as two arrays"
+)
 
 
 def floating(field: str, value: ArrayLike, dtype: np.dtype[Any] | None = None) -> FloatArray:
@@ -24,8 +28,8 @@ def floating(field: str, value: ArrayLike, dtype: np.dtype[Any] | None = None) -
         array = np.asarray(value)
     except ValueError as error:
         raise InvalidModel(field, f"is not an array of numbers: {error}") from error
-    if array.dtype.kind == "c":
-        raise InvalidModel(field, "is complex; gradients here are of real functions of real numbers")
+    if np.iscomplexobj(array):
+        raise InvalidModel(field, COMPLEX)
     if array.dtype.kind not in "fiub":
         raise InvalidModel(field, f"has dtype {array.dtype}; real numbers are needed")
     if dtype is None:

@@ -14,15 +14,32 @@ rows need no more memory than a thousand. Data of fixed shapes are used whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nablad.expressions import ROWS, Graph, Node, Shape, ShapeError, Symbol, input_node, make
+from nablad.expressions import (
+    ROWS,
+    ExpressionError,
+    Graph,
+    InvalidName,
+    Node,
+    Shape,
+    ShapeError,
+    Symbol,
+    Traced,
+    by_rows,
+    input_node,
+    make,
+    parse,
+    rebuild,
+    trace,
+)
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import describe, row_size, rows_axis
-from nablad.expressions.graph import rebuild
+from nablad.expressions.tracing import SINGLE
 from nablad.solvers.autodiff.binding import bind_rows
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.problem import Problem
@@ -58,7 +75,7 @@ class Expression(Model):
         if response is not None and residual:
             raise InvalidModel("residual", "is true and a response is given; a response makes the residual itself")
         self.graph = graph
-        self.labels: Mapping[Node, str] = {} if labels is None else labels
+        self._labels: Mapping[Node, str] = {} if labels is None else labels
         self._residual = bool(residual)
         arrays = _arrays(start, {} if data is None else data, response)
         self._dtype = _common_dtype(arrays.values())
@@ -71,6 +88,86 @@ class Expression(Model):
         self._rows = _rows(graph, self._given)
         # Shapes that do not fit are found when the model is made.
         self._problem = self._build()
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        data: Mapping[str, ArrayLike] | None = None,
+        response: ArrayLike | None = None,
+        start: Mapping[str, ArrayLike],
+        residual: bool = False,
+    ) -> Expression:
+        """The expression that the text is, such as "b1*(1 - exp(-b2*x))". Raises InvalidModel with field "text"."""
+
+        def build(columns: Mapping[str, Shape]) -> Traced:
+            return parse(text, {name: np.shape(value) for name, value in start.items()}, columns)
+
+        return cls._defined(build, "text", start, data, response, residual)
+
+    @classmethod
+    def trace(
+        cls,
+        function: Callable[..., Any],
+        *,
+        start: Mapping[str, ArrayLike] | ArrayLike,
+        data: Mapping[str, ArrayLike] | None = None,
+        response: ArrayLike | None = None,
+        residual: bool = False,
+    ) -> Expression:
+        """The expression that function(p), or function(p, d) if data are given, computes with numpy's functions.
+
+        p and d are dicts of symbols; p is one symbol, called theta, where `start` is one array. What the function raises
+        comes through.
+        """
+        named = start if isinstance(start, Mapping) else {SINGLE: start}
+
+        def build(columns: Mapping[str, Shape]) -> Traced:
+            shapes = {name: np.shape(value) for name, value in named.items()}
+            return trace(function, shapes if named is start else shapes[SINGLE], None if data is None else columns)
+
+        return cls._defined(build, "graph", named, data, response, residual)
+
+    @classmethod
+    def _defined(
+        cls,
+        build: Callable[[Mapping[str, Shape]], Traced],
+        field: str,
+        start: Mapping[str, ArrayLike],
+        data: Mapping[str, ArrayLike] | None,
+        response: ArrayLike | None,
+        residual: bool,
+    ) -> Expression:
+        arrays = _arrays(start, data or {}, response)
+        columns = {name: arrays[f"data.{name}"].shape for name in data or {}}
+        try:
+            traced = by_rows(build, columns, None if response is None else arrays["response"].shape)
+        except ExpressionError as error:
+            raise InvalidModel(field, str(error)) from None
+        except InvalidName as error:
+            raise InvalidModel(f"{'start' if error.name in start else 'data'}.{error.name}", error.reason) from None
+        return cls(traced.graph, start, data, response, residual, traced.labels)
+
+    @property
+    def labels(self) -> Mapping[Node, str]:
+        return self._labels
+
+    def readable(self, node: Node) -> Node:
+        names = {x: self._readable_name(x.name) for x in self._problem.data}
+        replace = {x: input_node(name, x.shape) for x, name in names.items()}
+        (renamed,) = rebuild([super().readable(node)], replace)
+        return renamed
+
+    def readable_inputs(self, theta: ArrayLike) -> dict[str, FloatArray]:
+        named = {self._readable_name(name): value for name, value in self.data.items()}
+        return {**named, **self.parameters(theta)}
+
+    def _readable_name(self, internal: str) -> str:
+        """A data array's own name; the response's, unless data are called so."""
+        if internal != RESPONSE:
+            return internal.removeprefix(_internal(""))
+        return RESPONSE if RESPONSE not in {*self._given, *self._start} else "the response"
 
     @property
     def layout(self) -> Layout:
@@ -90,6 +187,12 @@ class Expression(Model):
     def data(self) -> dict[str, FloatArray]:
         arrays = {_internal(name): value for name, value in self._given.items()}
         return arrays if self._response is None else {**arrays, RESPONSE: self._response}
+
+    @cached_property
+    def node_labels(self) -> Mapping[Node, str]:
+        """Labels and input names, of the nodes as they are in the problem: parameters there are parts of theta."""
+        known = {new: self.labels[old] for old, new in self._moved.items() if old in self.labels}
+        return known | {new: old.name for old, new in self._moved.items() if old.op == "input"}
 
     @property
     def solvable(self) -> bool:
@@ -147,12 +250,16 @@ class Expression(Model):
         graph, whole = self.graph, self._rows
         replace = {x: self._layout.part(theta, x.name).node for x in graph.inputs if _is_parameter(x)}
         replace |= {x: input_node(_internal(x.name), x.shape) for x in graph.inputs if not _is_parameter(x)}
-        (output,) = rebuild(graph.outputs, replace)
+        nodes = tuple(dict.fromkeys((*graph.nodes, *graph.inputs)))
+        moved = dict(zip(nodes, rebuild(nodes, replace), strict=True))
+        output = moved[graph.outputs[0]]
         data = tuple(replace[x] for x in graph.inputs if not _is_parameter(x))
         if whole is not None and not all(_rows_in_front(x.shape) for x in (output, *data)):
             # Rows that are not the first axis, or two axes, cannot be dealt with in blocks.
-            (output,) = bind_rows([output], whole, whole)
+            moved = dict(zip(moved, bind_rows(tuple(moved.values()), whole, whole), strict=True))
+            output = moved[graph.outputs[0]]
             data = tuple(bind_rows([x], whole)[0] for x in data)
+        self._moved = moved
         if self._response is not None:
             response = self._response_input(output.shape, bound=whole is not None and not _any_rows(data))
             residual = Symbol(response) - Symbol(output)

@@ -10,7 +10,8 @@ derivative).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nablad.expressions import ROWS, Symbol
+from nablad.expressions import ROWS, Node, Symbol
 from nablad.expressions import symbols as s
+from nablad.expressions.labels import recording
 from nablad.solvers.autodiff.problem import Problem
 from nablad.solvers.models.activations import ACTIVATIONS
 from nablad.solvers.models.base import REDUCTIONS, Model, reduction_scale, squares
@@ -113,13 +115,31 @@ class Network(Model):
 
     def build(self) -> Problem:
         """The layers one upon the other, then the loss."""
+        return self._built[0]
+
+    @property
+    def node_labels(self) -> Mapping[Node, str]:
+        """Each node by its layer: "layer 2, tanh"."""
+        return self._built[1]
+
+    @cached_property
+    def _built(self) -> tuple[Problem, dict[Node, str]]:
+        labels: dict[Node, str] = {}
         theta = s.parameter("theta", (self.size,))
         inputs = s.data("inputs", (ROWS, self.widths[0]))
         targets = s.data("targets", (ROWS, *np.shape(self.targets)[1:]))
         output = inputs
         for i, layer in enumerate(self.layers):
-            pre_activation = output @ self.layout.part(theta, f"A_{i}").T + self.layout.part(theta, f"b_{i}")
-            output = ACTIVATIONS[layer.activation].build(pre_activation, **layer.constants)
+            with _labelled(labels, f"layer {i + 1}, the weights"):
+                A, b = self.layout.part(theta, f"A_{i}").T, self.layout.part(theta, f"b_{i}")
+            with _labelled(labels, f"layer {i + 1}, A f + b"):
+                pre_activation = output @ A + b
+            with _labelled(labels, f"layer {i + 1}, {layer.activation}"):
+                output = ACTIVATIONS[layer.activation].build(pre_activation, **layer.constants)
+        with _labelled(labels, f"the loss, {self.loss}"):
+            return self._with_loss(theta, inputs, targets, output), labels
+
+    def _with_loss(self, theta: Symbol, inputs: Symbol, targets: Symbol, output: Symbol) -> Problem:
         loss = LOSSES[self.loss]
         problem_inputs = (theta.node, (inputs.node, targets.node))
         if loss.residual is not None:
@@ -158,6 +178,17 @@ class Network(Model):
         if inputs.ndim != 2 or inputs.shape[1] != self.widths[0] or not len(inputs):
             raise InvalidModel("inputs", f"has shape {inputs.shape}; a matrix of {self.widths[0]} columns is needed")
         return {"inputs": inputs}
+
+
+@contextmanager
+def _labelled(labels: dict[Node, str], text: str) -> Iterator[None]:
+    """Within, every node that is made is called `text`, unless it has been named before."""
+
+    def note(node: Node) -> None:
+        labels.setdefault(node, text)
+
+    with recording(note):
+        yield
 
 
 def _layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
