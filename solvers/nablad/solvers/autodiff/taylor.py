@@ -248,7 +248,7 @@ def _solve(expansion: _Expansion, node: Node, k: int) -> Rule:
     if rest is None:
         return None
     first = _present(expansion.at(matrix, 0), matrix)
-    return apply("solve", first, _stretched(rest, b), attributes=node.attributes)
+    return apply("solve", first, rest, attributes=node.attributes)
 
 
 def _remainder(

@@ -6,6 +6,7 @@ from nablad.solvers.autodiff.ops import (
     exponential,
     indexing,
     leaves,
+    linear_algebra,
     piecewise,
     reductions,
     special,
@@ -34,6 +35,7 @@ _FAMILIES = (
     structure,
     indexing,
     algebra,
+    linear_algebra,
 )
 
 MEANING: dict[str, Meaning] = {row.name: row for family in _FAMILIES for row in family.ROWS}

@@ -19,21 +19,15 @@ from nablad.solvers.autodiff.ops.pointwise import degree_product
 from nablad.solvers.autodiff.ops.row import Array, Instruction, Meaning, Multilinear, RowKind, row_by_row
 
 
-def _swap(x: Symbol) -> Symbol:
-    """The transposed matrices of a stack."""
-    axes = list(range(x.ndim))
-    return s.transpose(x, [*axes[:-2], axes[-1], axes[-2]])
-
-
 def _left_adjoint(t: Symbol, operands: tuple[Symbol, ...], y: Symbol) -> Symbol:
     right = operands[1]
     if right.ndim == 1:
         return s.reshape(t, (*t.shape, 1)) * s.reshape(right, (1, *right.shape))
-    return t @ _swap(right)
+    return s.apply("matmul", t, s.matrix_transpose(right))
 
 
 def _right_adjoint(t: Symbol, operands: tuple[Symbol, ...], y: Symbol) -> Symbol:
-    return _swap(operands[0]) @ t
+    return s.apply("matmul", s.matrix_transpose(operands[0]), t)
 
 
 def _bind_matmul(

@@ -51,8 +51,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class General:
-    push: Callable[[tuple[Symbol | None, ...], tuple[Symbol, ...], Symbol], Symbol]
-    pull: Callable[[Symbol, tuple[Symbol, ...], Symbol], tuple[Symbol, ...]]
+    push: Callable[[tuple[Symbol | None, ...], tuple[Symbol, ...], Symbol], Symbol | None]
+    """(tangents, operands, result) -> the result's tangent; None where it is zero by structure."""
+    pull: Callable[[Symbol, tuple[Symbol, ...], Symbol], tuple[Symbol | None, ...]]
+    """(cotangent, operands, result) -> the operands' cotangents."""
 
 
 Derivative = Pointwise | Multilinear | Linear | General
