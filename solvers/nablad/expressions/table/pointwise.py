@@ -76,7 +76,9 @@ TRIGONOMETRIC: tuple[OpSpec, ...] = (
     _pointwise("arcsin", 1, "-1 <= x <= 1, NaN beyond; its derivative at the ends is infinite"),
     _pointwise("arccos", 1, "-1 <= x <= 1, NaN beyond; its derivative at the ends is infinite"),
     _pointwise("arctan", 1),
-    _pointwise("arctan2", 2, "all (y, x), in (-pi, pi]; its derivatives at (0, 0) are NaN, as in JAX"),
+    _pointwise(
+        "arctan2", 2, "the angle of the point (x, y), in (-pi, pi]; its derivatives at (0, 0) are NaN, as in JAX"
+    ),
     _pointwise("sinh", 1),
     _pointwise("cosh", 1),
     _pointwise("tanh", 1),
@@ -91,7 +93,7 @@ SPECIAL: tuple[OpSpec, ...] = (
     _pointwise("erfinv", 1, "-1 <= x <= 1, infinite at the ends, NaN beyond"),
     _pointwise("normal_cdf", 1),
     _pointwise("gamma", 1, "x other than 0, -1, -2, ...; NaN at the negative ones, infinite at 0"),
-    _pointwise("gammaln", 1, "log|gamma(x)|; infinite at 0, -1, -2, ..."),
+    _pointwise("gammaln", 1, "log|gamma(x)|; infinite at x = 0, -1, -2, ..."),
     _pointwise("digamma", 1, "x other than 0, -1, -2, ..., where it is infinite or NaN"),
     _pointwise(
         "polygamma",
@@ -118,7 +120,7 @@ PIECEWISE: tuple[OpSpec, ...] = (
     _pointwise(
         "where",
         3,
-        "a truth and two numbers; the number not chosen never matters, and its derivative is 0",
+        "x where the truth c holds, else y; the number not chosen never matters, and its derivative is 0",
         truths=(0,),
     ),
 )
@@ -138,11 +140,11 @@ DERIVED: tuple[OpSpec, ...] = (
     _pointwise(
         "tanh_slope",
         2,
-        "(y, x) -> 1 - y^2 for y = tanh(x); x gives it back the digits that 1 - y^2 loses where |y| is near 1. A "
-        "function of y: x is not differentiated",
+        "1 - y^2 for y = tanh(x); x gives it back the digits that 1 - y^2 loses where |y| is near 1. A function of y: "
+        "x is not differentiated",
     ),
     _pointwise("sigmoid_slope", 1, "sigmoid(x) sigmoid(-x)"),
-    _pointwise("share", 3, "(t, x, y) -> t where x > y, t/2 where x = y, 0 elsewhere; x and y are not differentiated"),
+    _pointwise("share", 3, "w where x > y, w/2 where x = y, 0 elsewhere; x and y are not differentiated"),
 )
 
 ROWS: tuple[OpSpec, ...] = (*ARITHMETIC, *EXPONENTIAL, *TRIGONOMETRIC, *SPECIAL, *PIECEWISE, *TRUTHS, *DERIVED)
