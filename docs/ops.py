@@ -54,10 +54,8 @@ EXAMPLES: dict[str, list[tuple[tuple[Shape, ...], tuple[Any, ...]]]] = {
     "tril": [(((ROWS, 3, 3),), (0,))],
     "triu": [(((ROWS, 3, 3),), (0,))],
     "matmul": [(((ROWS, 3), M), ()), (((3, ROWS), (ROWS, 3)), ())],
-    "det": [(((ROWS, 3, 3),), ())],
-    "logdet": [(((ROWS, 3, 3),), ())],
-    "inv": [(((ROWS, 3, 3),), ())],
-    "cholesky": [(((ROWS, 3, 3),), ())],
+    **{name: [(((ROWS, 3, 3),), ())] for name in ("det", "logdet", "sign_det", "inv", "cofactors", "cholesky")},
+    "cofactors_derivative": [(((ROWS, 3, 3), (ROWS, 3, 3)), ())],
     "solve": [(((ROWS, 3, 3), (ROWS, 3, 1)), ())],
     "solve_triangular": [(((ROWS, 3, 3), (ROWS, 3, 1)), (True, False))],
 }
@@ -179,7 +177,7 @@ def line(spec: OpSpec) -> str:
     cells = [
         f"`{signature}`",
         derivative(spec, meaning),
-        f"{meaning.cost:g}",
+        f"{meaning.cost:.3g}",
         along_rows(spec, meaning),
         "yes" if meaning.analytic else "no",
         spec.domain,
