@@ -17,6 +17,9 @@ from nablad.solvers.autodiff.ops import MEANING, General, Linear, Meaning, Multi
 
 PAGE = Path(__file__).with_name("ops.md")
 COMMAND = "python docs/ops.py"
+LONGEST = 100
+"""Characters of a formula that fits a table's cell."""
+
 NAMES = {"arctan2": "yx", "tanh_slope": "yx", "where": "cxy", "share": "wxy"}
 """Of operands; those of other ops are x, y."""
 
@@ -156,10 +159,14 @@ def derivative(spec: OpSpec, meaning: Meaning) -> str:
             parts = list(pull(t, tuple(operands), f))
         case None:
             return ""
-    written = ["none" if part is None else f"`{text(part.node, known)}`" for part in parts]
+    written = ["none" if part is None else shown(text(part.node, known)) for part in parts]
     if len(written) == 1:
         return "0" if parts[0] is None else written[0]
     return "; ".join(f"{name}: {part}" for name, part in zip(names(spec), written, strict=True))
+
+
+def shown(formula: str) -> str:
+    return f"`{formula}`" if len(formula) <= LONGEST else "see the rule"
 
 
 KINDS = {"row": "row by row", "sum": "summed", None: "whole"}
