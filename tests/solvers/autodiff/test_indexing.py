@@ -156,6 +156,13 @@ def test_groups_are_read_row_by_row_and_their_gradient_is_a_sum_over_rows() -> N
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("counts", [[1, 2], [1, -1, 2], [0, 0, 1 << 40]])
+def test_counts_of_repeat_are_checked_before_anything_is_built(counts: list[int]) -> None:
+    with pytest.raises(ShapeError, match="3 counts"):
+        s.repeat(parameter("x", (3,)), counts, 0)
+    assert s.repeat(parameter("x", (3,)), np.array([1, 0, 4]), 0).shape == (5,)
+
+
 def test_degree_of_reads() -> None:
     x, i = parameter("x", (3,)), parameter("i", ())
     assert linearity(s.take(x, i).node, [x.node]) is Linearity.AFFINE

@@ -169,6 +169,7 @@ def test_einsum_with_ellipses_and_stretched_axes(subscripts: str, shapes: Any) -
         ("...i->i", ((2, 3),), "must keep"),
         ("....i", ((2, 3),), "letters"),
         ("nn->n", ((ROWS, ROWS),), "N"),
+        (",".join("i" * 33), ((2,),) * 33, "at most 32"),
     ],
 )
 def test_einsum_refuses_in_words(subscripts: str, shapes: Any, message: str) -> None:

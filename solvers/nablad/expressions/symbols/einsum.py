@@ -31,6 +31,9 @@ Label = Hashable
 TYPICAL_ROWS = 1000
 """What N counts for when pairs are compared."""
 
+MOST_OPERANDS = 32
+"""The search for the cheapest pair is cubic in their number."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -160,6 +163,8 @@ def _parsed(subscripts: str, operands: Sequence[Symbol]) -> tuple[list[Term], li
     words = inputs.split(",")
     if len(words) != len(operands):
         raise ShapeError("einsum", shapes, f"{subscripts!r} is for {len(words)} operands")
+    if len(words) > MOST_OPERANDS:
+        raise ShapeError("einsum", shapes[:1], f"takes at most {MOST_OPERANDS} operands, not {len(words)}")
     named = [_labels(subscripts, word, shape, shapes) for word, shape in zip(words, shapes, strict=True)]
     counts = Counter(label for labels in named for label in labels)
     dots = sorted((label for label in counts if isinstance(label, int)), reverse=True)

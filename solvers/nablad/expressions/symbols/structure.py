@@ -9,8 +9,10 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError, describe, row_size
 from nablad.expressions.symbol import Operand, Symbol, apply, lift
@@ -18,6 +20,9 @@ from nablad.expressions.symbols.axes import axes_of, axis_of
 
 Range = tuple[int, int] | tuple[int, int, int] | None
 """What is read along an axis: all of it, or what Python's range(start, stop, step) counts."""
+
+MOST_REPEATS = 1 << 24
+"""What `repeat` may read by a list of counts, which makes a constant as long."""
 
 
 def rows() -> Symbol:
@@ -63,7 +68,8 @@ def _completed(shape: Shape, wanted: Shape) -> Shape:
         elif power == known_power + 1 and size == known_size:
             left = ROWS
     if left is None:
-        raise ShapeError("reshape", (shape,), f"no number in place of -1 makes {describe(wanted)} fit")
+        advice = "; the axis N of the data rows cannot be joined with another" if power > known_power else ""
+        raise ShapeError("reshape", (shape,), f"no length in place of -1 makes {describe(wanted)} fit{advice}")
     return tuple(left if d == -1 else d for d in wanted)
 
 
@@ -289,12 +295,16 @@ def tile(x: Operand, repetitions: int | Sequence[int]) -> Symbol:
     return Symbol(node)
 
 
-def repeat(x: Operand, repeats: int | Sequence[int], axis: int | None = None) -> Symbol:
+def repeat(x: Operand, repeats: int | Sequence[int] | NDArray[np.integer[Any]], axis: int | None = None) -> Symbol:
     """Each number (or each slice of an axis) so many times in a row: one count for all, or one for each."""
     node = ravel(x).node if axis is None else lift(x)
     place = 0 if axis is None else axis_of("repeat", axis, node.shape)
-    if isinstance(repeats, Sequence):
-        return take(node, np.repeat(np.arange(_size("repeat", node.shape, place)), repeats), place)
+    if isinstance(repeats, Sequence | np.ndarray):
+        size, counts = _size("repeat", node.shape, place), [operator.index(count) for count in repeats]
+        if len(counts) != size or min(counts, default=0) < 0 or builtins.sum(counts) > MOST_REPEATS:
+            wanted = f"{size} counts from 0 whose sum is at most {MOST_REPEATS:,}"
+            raise ShapeError("repeat", (node.shape,), f"axis {place} needs {wanted}")
+        return take(node, np.repeat(np.arange(size), counts), place)
     return _repeated(node, place, repeats, before=False)
 
 

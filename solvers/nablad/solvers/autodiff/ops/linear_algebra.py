@@ -29,7 +29,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.ops import factorizations as numbers
 from nablad.solvers.autodiff.ops.pointwise import degree_transcendental
-from nablad.solvers.autodiff.ops.row import Array, General, Instruction, Meaning
+from nablad.solvers.autodiff.ops.row import Array, Degree, General, Instruction, Meaning
 
 Tangents = tuple[Symbol | None, ...]
 Operands = tuple[Symbol, ...]
@@ -210,7 +210,7 @@ def _solve_space(node: Node) -> Shape:
     return (*(ALL_ROWS,) * power, size, size, columns if power else third + columns)
 
 
-def _degree_linear_in_second(degrees: Sequence[float], attributes: tuple[Any, ...] = ()) -> float:
+def _degree_linear_in_second(degrees: Sequence[float], attributes: tuple[Any, ...]) -> float:
     return degrees[1] if degrees[0] == 0 else np.inf
 
 
@@ -220,7 +220,7 @@ def _row(
     derivative: General,
     cost: float,
     space: Callable[[Node], Shape] = _cube,
-    degree: Callable[..., float] = degree_transcendental,
+    degree: Degree = degree_transcendental,
     analytic: bool = True,
 ) -> Meaning:
     return Meaning(
