@@ -159,13 +159,13 @@ def derivative(spec: OpSpec, meaning: Meaning) -> str:
             parts = list(pull(t, tuple(operands), f))
         case None:
             return ""
-    written = ["none" if part is None else shown(text(part.node, known)) for part in parts]
+    written = ["none" if part is None else fitted(text(part.node, known)) for part in parts]
     if len(written) == 1:
         return "0" if parts[0] is None else written[0]
     return "; ".join(f"{name}: {part}" for name, part in zip(names(spec), written, strict=True))
 
 
-def shown(formula: str) -> str:
+def fitted(formula: str) -> str:
     return f"`{formula}`" if len(formula) <= LONGEST else "see the rule"
 
 
