@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from nablad.expressions import symbols as s
-from nablad.expressions.dimension import ROWS as ALL_ROWS
 from nablad.expressions.dimension import ShapeError
 from nablad.expressions.functions.arguments import flag, whole, wholes
 from nablad.expressions.functions.row import Function
@@ -15,17 +14,19 @@ from nablad.expressions.symbol import Operand, Symbol, number
 
 
 def of_one(name: str) -> Callable[..., Symbol]:
+    build: Callable[..., Symbol] = getattr(s, name)
+
     def call(a: Operand) -> Symbol:
-        result: Symbol = getattr(s, name)(number(a))
-        return result
+        return build(number(a))
 
     return call
 
 
 def of_two(name: str) -> Callable[..., Symbol]:
+    build: Callable[..., Symbol] = getattr(s, name)
+
     def call(a: Operand, b: Operand) -> Symbol:
-        result: Symbol = getattr(s, name)(number(a), number(b))
-        return result
+        return build(number(a), number(b))
 
     return call
 
@@ -34,8 +35,9 @@ def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Symbol:
     if isinstance(axes, list | tuple):
         if len(axes) != 2:
             raise ValueError(f"axes is a number, or a pair of axes of a and of b, not {axes!r}")
-        return s.tensordot(number(a), number(b), tuple(wholes(item, "axes") for item in axes))
-    return s.tensordot(number(a), number(b), whole(axes, "axes"))
+        of_a, of_b = (wholes(item, "axes") for item in axes)
+        return s.tensordot(number(a), number(b), axes=(of_a, of_b))
+    return s.tensordot(number(a), number(b), axes=whole(axes, "axes"))
 
 
 def einsum(subscripts: str, *operands: Operand) -> Symbol:
@@ -45,8 +47,11 @@ def einsum(subscripts: str, *operands: Operand) -> Symbol:
 
 
 def slogdet(a: Operand) -> tuple[Symbol, Symbol]:
-    node = number(a)
-    return s.sign(s.det(node)), s.logdet(node)
+    return s.slogdet(number(a))
+
+
+def solve_triangular(a: Operand, b: Operand, *, lower: bool = False, transposed: bool = False) -> Symbol:
+    return s.solve_triangular(number(a), number(b), flag(lower, "lower"), flag(transposed, "transposed"))
 
 
 def cholesky(a: Operand, *, upper: bool = False) -> Symbol:
@@ -56,22 +61,7 @@ def cholesky(a: Operand, *, upper: bool = False) -> Symbol:
 
 
 def matrix_power(a: Operand, n: int) -> Symbol:
-    """a multiplied with itself, by squaring; of the inverse for negative n."""
-    base, exponent = Symbol(number(a)), whole(n, "n")
-    if base.ndim < 2 or base.node.shape[-1] != base.node.shape[-2] or base.node.shape[-1] is ALL_ROWS:
-        raise ShapeError("matrix_power", [base.node.shape], "needs square matrices")
-    if exponent == 0:
-        return s.broadcast_to(s.eye(base.node.shape[-1]), base.node.shape)
-    if exponent < 0:
-        base, exponent = s.inv(base), -exponent
-    result: Symbol | None = None
-    while exponent:
-        if exponent & 1:
-            result = base if result is None else s.matmul(result, base)
-        exponent >>= 1
-        base = s.matmul(base, base) if exponent else base
-    assert result is not None
-    return result
+    return s.matrix_power(number(a), whole(n, "n"))
 
 
 def multi_dot(arrays: Any) -> Symbol:
@@ -134,7 +124,9 @@ ROWS: tuple[Function, ...] = (
     Function("slogdet", slogdet, "the determinant's sign, and log |det(a)|", ("linalg.slogdet",)),
     Function("inv", of_one("inv"), "inverse matrix", ("linalg.inv",)),
     Function("solve", of_two("solve"), "x with a @ x = b", ("linalg.solve",)),
+    Function("solve_triangular", solve_triangular, "the same, of the upper or the lower triangle of a"),
     Function("cholesky", cholesky, "lower L with L @ L.T = a", ("linalg.cholesky",)),
+    Function("matrix_transpose", of_one("matrix_transpose"), "a.T of each matrix", ("linalg.matrix_transpose",)),
     Function("matrix_power", matrix_power, "a @ a @ ... @ a", ("linalg.matrix_power",)),
     Function("multi_dot", multi_dot, "the product of several matrices", ("linalg.multi_dot",)),
     Function("polyval", polyval, "the polynomial with coefficients p at x, highest power first"),

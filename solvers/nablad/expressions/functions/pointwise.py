@@ -16,28 +16,20 @@ from nablad.expressions.symbol import Operand, Symbol, lift, number, truth
 Build = Callable[..., Symbol]
 
 
-def function(name: str) -> Build:
-    build: Build = getattr(s, name)
-    return build
-
-
 def unary(name: str) -> Build:
+    build: Build = getattr(s, name)
+
     def call(x: Operand) -> Symbol:
-        return function(name)(number(x))
+        return build(x)
 
     return call
 
 
 def binary(name: str) -> Build:
+    build: Build = getattr(s, name)
+
     def call(x: Operand, y: Operand) -> Symbol:
-        return function(name)(number(x), number(y))
-
-    return call
-
-
-def of_truths(name: str) -> Build:
-    def call(x: Operand, y: Operand) -> Symbol:
-        return function(name)(truth(x), truth(y))
+        return build(x, y)
 
     return call
 
@@ -66,13 +58,17 @@ def is_truth(value: Any) -> bool:
     return truth(node) is node
 
 
+def logical_xor(x: Operand, y: Operand) -> Symbol:
+    return s.not_equal(Symbol(truth(x)), Symbol(truth(y)))
+
+
 def where(condition: Operand, x: Operand, y: Operand) -> Symbol:
-    return s.where(truth(condition), number(x), number(y))
+    return s.where(condition, x, y)
 
 
 def clip(x: Operand, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None) -> Symbol:
     low, high = (bound if bound is not None else other for bound, other in ((min, a_min), (max, a_max)))
-    return s.clip(number(x), None if low is None else number(low), None if high is None else number(high))
+    return s.clip(x, low, high)
 
 
 def polygamma(n: Any, x: Operand) -> Symbol:
@@ -122,7 +118,7 @@ def rounded(x: Operand, decimals: int = 0) -> Symbol:
 def invert(x: Operand) -> Symbol:
     if not is_truth(x):
         raise TypeError("~ turns comparisons around: write ~(x > 0), with parentheses")
-    return s.logical_not(truth(x))
+    return s.logical_not(x)
 
 
 _UNARY = (
@@ -190,13 +186,13 @@ _BINARY = (
 ROWS: tuple[Function, ...] = (
     *(Function(name, unary(name), about, aliases) for name, about, aliases in _UNARY),
     *(Function(name, binary(name), about, aliases) for name, about, aliases in _BINARY),
-    Function("logical_and", of_truths("logical_and"), "x and y"),
-    Function("logical_or", of_truths("logical_or"), "x or y"),
-    Function("logical_xor", of_truths("not_equal"), "one of x and y, not both"),
-    Function("logical_not", lambda x: s.logical_not(truth(x)), "not x"),
-    Function("bitwise_and", bitwise("&", of_truths("logical_and")), "numpy's (x > 0) & (y > 0)"),
-    Function("bitwise_or", bitwise("|", of_truths("logical_or")), "numpy's (x > 0) | (y > 0)"),
-    Function("bitwise_xor", bitwise("^", of_truths("not_equal")), "numpy's (x > 0) ^ (y > 0)"),
+    Function("logical_and", binary("logical_and"), "x and y"),
+    Function("logical_or", binary("logical_or"), "x or y"),
+    Function("logical_xor", logical_xor, "one of x and y, not both"),
+    Function("logical_not", unary("logical_not"), "not x"),
+    Function("bitwise_and", bitwise("&", s.logical_and), "numpy's (x > 0) & (y > 0)"),
+    Function("bitwise_or", bitwise("|", s.logical_or), "numpy's (x > 0) | (y > 0)"),
+    Function("bitwise_xor", bitwise("^", logical_xor), "numpy's (x > 0) ^ (y > 0)"),
     Function("invert", invert, "numpy's ~(x > 0)", ("bitwise_not", "bitwise_invert")),
     Function("where", where, "x where the condition holds, y elsewhere"),
     Function("clip", clip, "x, held between min and max"),
@@ -207,6 +203,6 @@ ROWS: tuple[Function, ...] = (
     Function("logit", logit, "log(x/(1 - x))"),
     Function("degrees", degrees, "radians to degrees", ("rad2deg",)),
     Function("radians", radians, "degrees to radians", ("deg2rad",)),
-    Function("positive", positive, "+x", ("real", "conjugate", "conj", "copy", "ascontiguousarray")),
+    Function("positive", positive, "+x", ("real", "conjugate", "conj", "copy")),
     Function("isnan", isnan, "whether x is not a number"),
 )

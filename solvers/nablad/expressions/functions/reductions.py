@@ -11,100 +11,92 @@ from typing import Any
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import ROWS as ALL_ROWS
 from nablad.expressions.dimension import ShapeError
-from nablad.expressions.functions.arguments import axes_of, axis_of, flag, whole
+from nablad.expressions.functions.arguments import axes_of, flag, whole
 from nablad.expressions.functions.row import Function
 from nablad.expressions.symbol import Operand, Symbol, number, truth
+from nablad.expressions.symbols.axes import axis_of
 
 Axis = int | tuple[int, ...] | None
 
 
 def reduction(name: str) -> Callable[..., Symbol]:
+    reduce: Callable[..., Symbol] = getattr(s, name)
+
     def call(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Symbol:
-        node = number(x)
-        axes = axes_of(axis, len(node.shape), name, node.shape)
-        result: Symbol = getattr(s, name)(node, axes, flag(keepdims, "keepdims"))
-        return result
+        return reduce(number(x), axes_of(axis), flag(keepdims, "keepdims"))
 
     return call
 
 
 def moment(name: str) -> Callable[..., Symbol]:
+    reduce: Callable[..., Symbol] = getattr(s, name)
+
     def call(x: Operand, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Symbol:
-        node = number(x)
-        axes = axes_of(axis, len(node.shape), name, node.shape)
-        if not ddof:
-            result: Symbol = getattr(s, name)(node, axes, flag(keepdims, "keepdims"))
-            return result
-        centered = Symbol(node) - s.mean(node, axes, True)
-        count = s.sum(s.broadcast_to(1.0, node.shape), axes, keepdims)
-        variance = s.sum(s.square(centered), axes, flag(keepdims, "keepdims")) / (count - ddof)
-        return variance if name == "var" else s.sqrt(variance)
+        return reduce(number(x), axes_of(axis), flag(keepdims, "keepdims"), ddof)
 
     return call
 
 
-def of_all(name: str) -> Callable[..., Symbol]:
+def of_all(extreme: Callable[..., Symbol]) -> Callable[..., Symbol]:
     """Whether all of several truths hold (their least is 1), or any (their largest is)."""
 
     def call(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Symbol:
-        node = number(truth(x))
-        axes = axes_of(axis, len(node.shape), name, node.shape)
-        extreme = s.min if name == "all" else s.max
-        return s.not_equal(extreme(node, axes, flag(keepdims, "keepdims")), 0.0)
+        return s.not_equal(extreme(number(Symbol(truth(x))), axes_of(axis), flag(keepdims, "keepdims")), 0.0)
 
     return call
 
 
 def norm(x: Operand, ord: Any = None, axis: Axis = None, *, keepdims: bool = False) -> Symbol:
     node = number(x)
-    axes = axes_of(axis, len(node.shape), "norm", node.shape)
+    axes = axes_of(axis)
     rank = len(node.shape) if axes is None else len(axes)
     if rank == 2 and ord not in (None, "fro"):
-        raise ValueError(f'a matrix has the norm "fro" here, not {ord!r}: for a vector norm of its rows give axis=')
+        raise ValueError(f'a matrix has the norm "fro" here, not {ord!r}: for a norm of each row give axis=1')
+    if rank != 2 and ord == "fro":
+        raise ValueError('"fro" is the norm of a matrix: give two axes')
     if rank > 2 and ord is not None:
         raise ValueError(f"ord={ord!r} is a norm of one or two axes: give axis=")
     return s.norm(node, axes, 2 if ord is None else ord, flag(keepdims, "keepdims"))
 
 
 def softmax(x: Operand, axis: Axis = None) -> Symbol:
-    return s.exp(log_softmax(x, axis))
+    return s.softmax(number(x), axes_of(axis))
 
 
 def log_softmax(x: Operand, axis: Axis = None) -> Symbol:
-    node = number(x)
-    axes = axes_of(axis, len(node.shape), "softmax", node.shape)
-    return Symbol(node) - s.logsumexp(node, axes, True)
+    return s.log_softmax(number(x), axes_of(axis))
 
 
 def cumsum(x: Operand, axis: int | None = None) -> Symbol:
-    node = number(x)
-    return s.cumsum(node, None if axis is None else axis_of(axis, len(node.shape), "cumsum", [node.shape]))
+    return s.cumsum(number(x), None if axis is None else whole(axis, "axis"))
 
 
 def diff(x: Operand, n: int = 1, axis: int = -1) -> Symbol:
     node = number(x)
-    axis = axis_of(axis, len(node.shape), "diff", [node.shape])
+    place = axis_of("diff", whole(axis, "axis"), node.shape)
     for _ in range(whole(n, "n")):
-        length = node.shape[axis]
+        length = node.shape[place]
         if length is ALL_ROWS or length < 1:
             raise ShapeError("diff", [node.shape], "needs an axis of known length, at least 1")
-        ends = [[None if k != axis else bounds for k in range(len(node.shape))] for bounds in ((1, length), (0, -1))]
-        ends[1][axis] = (0, length - 1)
-        node = (s.slice_of(node, ends[0]) - s.slice_of(node, ends[1])).node
+        later, earlier = (
+            s.slice_of(node, [bounds if k == place else None for k in range(len(node.shape))])
+            for bounds in ((1, length), (0, length - 1))
+        )
+        node = (later - earlier).node
     return Symbol(node)
 
 
 def ptp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Symbol:
-    return reduction("max")(x, axis, keepdims=keepdims) - reduction("min")(x, axis, keepdims=keepdims)
+    node, axes = number(x), axes_of(axis)
+    return s.max(node, axes, flag(keepdims, "keepdims")) - s.min(node, axes, keepdims)
 
 
 def average(x: Operand, axis: Axis = None, weights: Operand | None = None, *, keepdims: bool = False) -> Symbol:
+    node, axes = number(x), axes_of(axis)
     if weights is None:
-        return reduction("mean")(x, axis, keepdims=keepdims)
-    total = reduction("sum")
-    weighted = total(Symbol(number(x)) * weights, axis, keepdims=keepdims)
-    spread = Symbol(number(weights)) + s.broadcast_to(0.0, number(x).shape)
-    return weighted / total(spread, axis, keepdims=keepdims)
+        return s.mean(node, axes, flag(keepdims, "keepdims"))
+    spread = s.broadcast_to(number(weights), node.shape)
+    return s.sum(s.multiply(node, spread), axes, flag(keepdims, "keepdims")) / s.sum(spread, axes, keepdims)
 
 
 ROWS: tuple[Function, ...] = (
@@ -121,8 +113,8 @@ ROWS: tuple[Function, ...] = (
     Function("logsumexp", reduction("logsumexp"), "log(sum(exp(x))), without overflow", positional=1),
     Function("softmax", softmax, "exp(x)/sum(exp(x)), without overflow", positional=1),
     Function("log_softmax", log_softmax, "its logarithm", positional=1),
-    Function("all", of_all("all"), "whether all of the truths hold", positional=1),
-    Function("any", of_all("any"), "whether one of the truths holds", positional=1),
+    Function("all", of_all(s.min), "whether all of the truths hold", positional=1),
+    Function("any", of_all(s.max), "whether one of the truths holds", positional=1),
     Function("cumsum", cumsum, "running totals", positional=1),
     Function("diff", diff, "differences of neighbours", positional=1),
 )

@@ -38,7 +38,7 @@ def _shown(text: str, position: int, stop: int) -> tuple[str, str]:
         left = max(begin, right - WIDEST)
     head = "..." if left > begin else ""
     tail = "..." if right < end else ""
-    place = text[position : max(min(stop, right), position)]
+    place = text[position : max(min(stop, right), position)].expandtabs(1)
     columns = _columns(head + text[left:position].replace("\t", " "))
     line = head + text[left:right].replace("\t", " ") + tail
     return line, " " * columns + "^" * max(1, _columns(place))

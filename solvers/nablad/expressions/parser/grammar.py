@@ -151,12 +151,12 @@ class _Parser:
         closing = ")" if opening.text == "(" else "]"
         items: list[Tree] = []
         comma = False
-        while self.token.text != closing or self.token.kind == "string":
+        while self._is_inside(opening, closing):
             items.append((yield self.nested(0, opening)))
             comma = self._comma(opening, closing, items[-1])
             if not comma:
                 break
-        stop = self._close(opening, closing)
+        stop = self._close()
         if opening.text == "(" and len(items) == 1 and not comma:
             items[0].start, items[0].stop = opening.start, stop
             return items[0]
@@ -185,7 +185,7 @@ class _Parser:
         self._advance()
         arguments: list[Tree] = []
         keywords: list[tuple[Token, Tree]] = []
-        while self.token.text != ")" or self.token.kind == "string":
+        while self._is_inside(opening, ")"):
             name = self.token
             if name.kind == "name" and self._tokens[self._next + 1].text == "=":
                 self._advance()
@@ -199,19 +199,19 @@ class _Parser:
                 arguments.append(last)
             if not self._comma(opening, ")", last):
                 break
-        stop = self._close(opening, ")")
+        stop = self._close()
         return self._make(tree.Call(left.start, stop, left, tuple(arguments), tuple(keywords)))
 
     def index(self, left: Tree, opening: Token) -> Rule:
         self._advance()
         parts: list[Tree] = []
         comma = False
-        while self.token.text != "]" or self.token.kind == "string":
+        while self._is_inside(opening, "]"):
             parts.append((yield self.index_part(opening)))
             comma = self._comma(opening, "]", parts[-1])
             if not comma:
                 break
-        stop = self._close(opening, "]")
+        stop = self._close()
         if not parts:
             raise self._error("an index is needed between [ and ]", opening.start, stop)
         return self._make(tree.Index(left.start, stop, left, tuple(parts)))
@@ -224,7 +224,7 @@ class _Parser:
         bounds: list[Tree | None] = []
         while True:
             bound = None
-            if self.token.text not in (":", ",", "]"):
+            if self._is_inside(opening, "]") and self.token.text not in (":", ","):
                 bound = yield self.nested(0, opening)
             bounds.append(bound)
             if self.token.text != ":" or len(bounds) == 3:
@@ -290,15 +290,20 @@ class _Parser:
         if self.token.text == "," and self.token.kind == "sign":
             self._advance()
             return True
-        if self.token.kind == "end":
-            raise self._never_closed(opening)
-        if self.token.text != closing:
-            raise self._unexpected(f"an operator, a comma or {closing}", before)
-        return False
+        if not self._is_inside(opening, closing):
+            return False
+        if self.token.kind == "sign" and self.token.text in ")]" and self.token.text != closing:
+            message = f"{closing} was expected, to close the {opening.text} before, found {self.token}"
+            raise self._error(message, self.token.start, self.token.stop)
+        raise self._unexpected(f"an operator, a comma or {closing}", before)
 
-    def _close(self, opening: Token, closing: str) -> int:
+    def _is_inside(self, opening: Token, closing: str) -> bool:
+        """Whether another item begins here. ExpressionError at the opening bracket if the text ends."""
         if self.token.kind == "end":
-            raise self._never_closed(opening)
+            raise self._error(f"this {opening.text} is never closed", opening.start, opening.stop)
+        return self.token.text != closing or self.token.kind == "string"
+
+    def _close(self) -> int:
         stop = self.token.stop
         self._advance()
         return stop
@@ -312,9 +317,6 @@ class _Parser:
     def _error(self, message: str, start: int, stop: int) -> ExpressionError:
         return ExpressionError(message, self.text, start, stop)
 
-    def _never_closed(self, opening: Token) -> ExpressionError:
-        return self._error(f"this {opening.text} is never closed", opening.start, opening.stop)
-
     def _unexpected(self, expected: str, before: Tree | None) -> ExpressionError:
         """What is here is not what was expected; the usual mistakes are called by their names."""
         token = self.token
@@ -323,7 +325,11 @@ class _Parser:
             message = f"there is no {'(' if token.text == ')' else '['} for this {token.text}" if before else message
         elif token.kind in ("sign", "name") and token.text in INSTEAD:
             message = f"{token}: {INSTEAD[token.text]}"
-        elif before is not None and (token.kind in ("number", "name", "string") or token.text in ("(", "[")):
+        elif (
+            before is not None
+            and token.text not in WORDS
+            and (token.kind in ("number", "name", "string") or token.text in ("(", "["))
+        ):
             message = self._juxtaposed(before, token)
         elif token.kind == "end":
             message = f"{expected} was expected, but the text ends here"

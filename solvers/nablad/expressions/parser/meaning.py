@@ -113,7 +113,7 @@ class Meaning:
             raise self._error("unknown name 'π': write pi", part)
         known = ", ".join(self._known)
         close = suggestion(part.name, [*self._known, *CONSTANTS]) or f": there are {shorten(known, 200)}"
-        raise self._error(f"unknown name {part.name!r}{close}", part)
+        raise self._error(f"unknown name {shorten(part.name, 60)!r}{close}", part)
 
     def string(self, part: tree.String) -> str:
         return part.value
@@ -151,7 +151,8 @@ class Meaning:
                 raise self._error(
                     f"{name} is no function: write {name}*{shorten(source, 40)} for a product", part.function
                 )
-            raise self._error(f"there is no function {name!r}{suggestion(name, NAMES)}", part.function)
+            close = suggestion(name, NAMES)
+            raise self._error(f"there is no function {shorten(name, 60)!r}{close}", part.function)
         row = NAMES[name]
         if row.positional is not None and len(part.arguments) > row.positional:
             hint = f"; for the {'larger' if row.name == 'max' else 'smaller'} of two write {row.name}imum(x, y)"
