@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nablad.solvers.control import Control as Control
+    from nablad.solvers.derivatives import BlockCheck as BlockCheck
+    from nablad.solvers.derivatives import Check as Check
+    from nablad.solvers.derivatives import Derivation as Derivation
     from nablad.solvers.derivatives import Derivatives as Derivatives
     from nablad.solvers.derivatives import Derived as Derived
+    from nablad.solvers.derivatives import Description as Description
+    from nablad.solvers.derivatives import GraphNode as GraphNode
+    from nablad.solvers.derivatives import Summary as Summary
+    from nablad.solvers.derivatives import WayChoice as WayChoice
     from nablad.solvers.driver import run as run
     from nablad.solvers.driver import solve as solve
     from nablad.solvers.events import Checkpoint as Checkpoint
@@ -45,7 +52,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "control": ("Control",),
-    "derivatives": ("Derivatives", "Derived"),
+    "derivatives": (
+        "BlockCheck",
+        "Check",
+        "Derivation",
+        "Derivatives",
+        "Derived",
+        "Description",
+        "GraphNode",
+        "Summary",
+        "WayChoice",
+    ),
     "driver": ("run", "solve"),
     "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
     "methods.gradient_descent": ("Constant", "GradientDescent"),

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nablad.expressions import Node
 from nablad.solvers.autodiff.derivatives import (
     Choice,
     Evaluation,
@@ -28,12 +27,27 @@ from nablad.solvers.autodiff.derivatives import (
     choose,
     kernels,
 )
+from nablad.solvers.autodiff.derivatives.check import BlockCheck, Check, check
+from nablad.solvers.autodiff.derivatives.describe import GraphNode, Work, tell
+from nablad.solvers.autodiff.derivatives.summaries import Summary
 from nablad.solvers.autodiff.derivatives.ways import prepared
-from nablad.solvers.autodiff.structure import Linearity
+from nablad.solvers.autodiff.structure import Linearity, linearity
 from nablad.solvers.autodiff.taylor import ExpansionTooLarge
 from nablad.solvers.models import InvalidModel, Model
 from nablad.solvers.models.columns import floating
 from nablad.solvers.objective import FloatArray
+
+__all__ = [
+    "BlockCheck",
+    "Check",
+    "Derivation",
+    "Derivatives",
+    "Derived",
+    "Description",
+    "GraphNode",
+    "Summary",
+    "WayChoice",
+]
 
 MAX_ORDER = 64
 """Of Taylor coefficients."""
@@ -54,6 +68,59 @@ class Derived:
     """How many directions were pushed, or pulled, through the graph."""
     flops: float
     """Floating point operations, by the costs of the ops."""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a derivative would be computed."""
+
+    way: str
+    reason: str
+    passes: int
+    operations: float
+
+    @classmethod
+    def of(cls, choice: Choice) -> Derivation:
+        return cls(choice.way.name, choice.reason, choice.passes, choice.operations)
+
+
+@dataclass(frozen=True)
+class WayChoice:
+    """The choice for one derivative."""
+
+    derivative: str
+    """"gradient", "jacobian" or "hessian"."""
+    chosen: Derivation
+    others: tuple[Derivation, ...]
+    """What else may be asked for by name."""
+
+    @classmethod
+    def of(cls, derivative: str, choice: Choice) -> WayChoice:
+        return cls(derivative, Derivation.of(choice), tuple(Derivation.of(other) for other in choice.others))
+
+
+@dataclass(frozen=True)
+class Description:
+    """A graph, and how its derivatives are computed."""
+
+    nodes: tuple[GraphNode, ...]
+    """Operands first."""
+    output: int
+    """Of `nodes`."""
+    total_nodes: int
+    """How many there are in all."""
+    linearity: str
+    """What the function is in theta: "constant", "affine", "quadratic" or "none"."""
+    separable: bool
+    """It is computed row by row, so that memory is bounded."""
+    choices: tuple[WayChoice, ...]
+    value_operations: float
+    gradient_operations: float
+    """Of one value with its gradient; with u J for one u where f is no scalar."""
+    live_bytes: int
+    """Buffers of one value with gradient, as they are."""
+    tape_bytes: int
+    """What they would be if every result were kept."""
 
 
 class Derivatives:
@@ -157,9 +224,62 @@ class Derivatives:
             coefficients[(slice(None),) * len(before) + (k,)] = coefficient
         return coefficients
 
+    def check(self, theta: ArrayLike, of: str = "objective", max_entries: int = 64) -> Check:
+        """The Jacobian beside difference quotients over a range of steps, for each parameter.
+
+        At one point; at most `max_entries` entries of each parameter are looked at, chosen evenly.
+        """
+        if isinstance(max_entries, bool) or not isinstance(max_entries, (int, np.integer)) or max_entries < 1:
+            raise InvalidModel("max_entries", f"is {max_entries!r}; a whole number >= 1 is needed")
+        point = self._one_point(theta)
+        jacobian = self.jacobian(point, of).array.reshape(-1, self.model.size)
+
+        def evaluate(points: FloatArray) -> FloatArray:
+            return self.value(points, of).reshape(len(points), -1)
+
+        layout = self.model.layout
+        parameters = {name: (layout.ranges[name][0], shape) for name, shape in layout.shapes.items()}
+        return check(evaluate, point, jacobian, parameters, int(max_entries))
+
+    def describe(self, of: str = "objective", theta: ArrayLike | None = None, max_nodes: int = 1000) -> Description:
+        """The graph as its author knows it, what it costs, and how its derivatives are computed, and why.
+
+        With a point, values and adjoints of the nodes too. At most `max_nodes` nodes are told, from the output down.
+        """
+        if isinstance(max_nodes, bool) or not isinstance(max_nodes, (int, np.integer)) or max_nodes < 1:
+            raise InvalidModel("max_nodes", f"is {max_nodes!r}; a whole number >= 1 is needed")
+        function, rows = self._function(of), self.model.rows
+        inputs = None if theta is None else self.model.readable_inputs(self._one_point(theta))
+        told = tell(*self.model.readable(function.output), rows, int(max_nodes), inputs, self.model.dtype)
+        choices = []
+        for derivative, name in (("gradient", "objective"), ("jacobian", of), ("hessian", of)):
+            setting = self._setting(self._function(name), name)
+            choices.append(
+                WayChoice.of(derivative, choose("hessian" if derivative == "hessian" else "jacobian", setting))
+            )
+        work = Work.of(function, rows, self.model.dtype)
+        return Description(
+            told.nodes,
+            told.output,
+            told.total,
+            linearity(function.output, [function.theta]).value,
+            rows > 0 and work.separable,
+            tuple(choices),
+            work.value_operations,
+            work.gradient_operations,
+            work.live_bytes,
+            work.tape_bytes,
+        )
+
+    def _one_point(self, theta: ArrayLike) -> FloatArray:
+        point = self._points(theta)
+        if point.ndim != 1:
+            raise InvalidModel("theta", f"are {len(point)} points; one is needed here")
+        return point
+
     def _function(self, of: str) -> Function:
         problem = self.model.problem
-        nodes: dict[str, Node | None] = {
+        nodes = {
             "objective": problem.objective,
             "output": problem.output,
             "residual": problem.residual,
@@ -171,9 +291,10 @@ class Derivatives:
             raise InvalidModel("of", "is 'residual', but the model's objective is no sum of squares")
         return Function(node, problem.parameters, problem.data)
 
-    def _setting(self, function: Function, of: str, point: FloatArray) -> Setting:
+    def _setting(self, function: Function, of: str, point: FloatArray | None = None) -> Setting:
         affine = of == "objective" and self.model.compiled.residual_class is Linearity.AFFINE
-        return Setting(function, self.model.rows, affine, len(point) if point.ndim == 2 else 1)
+        points = 1 if point is None or point.ndim == 1 else len(point)
+        return Setting(function, self.model.rows, affine, points)
 
     def _choose(self, derivative: str, setting: Setting, way: str | None) -> Choice:
         try:

@@ -210,3 +210,34 @@ def test_a_million_rows_in_bounded_memory() -> None:
     report = solvers.solve(objective, solvers.Newton(), theta)
     assert report.status.success
     np.testing.assert_allclose(report.theta, truth, rtol=1e-12)
+
+
+def test_text_and_code_make_the_same_model() -> None:
+    text = Expression.parse("b1*(1 - exp(-b2*x))", data={"x": X}, response=Y, start=START)
+    code = Expression.trace(
+        lambda p, d: p["b1"] * (1 - np.exp(-p["b2"] * d["x"])), data={"x": X}, response=Y, start=START
+    )
+    assert text.graph == code.graph == misra()
+    assert text.problem == code.problem
+    single = Expression.trace(lambda theta: (theta**2).sum(), start=[1.0, 2.0])
+    assert (single.names, single.objective().value(single.start())) == (("theta",), 5.0)
+    # what tells rows apart has fixed shapes
+    ends = Expression.parse("a*x[-1] - x[0]", data={"x": X}, start={"a": 2.0})
+    assert ends.objective().value(ends.start()) == 2 * X[-1] - X[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "field", "words"),
+    [
+        ("b1*(1 - exp(-b2*x)", {}, "text", "never closed"),
+        ("b1 + b2 + b3", {}, "text", "b3"),
+        ("b1*x + b2*z", {"data": {"x": X, "z": np.ones(3)}}, "text", "40"),
+        ("b1*x", {}, "start.b2", "not used"),
+        ("b1 + b2", {"data": {"b1": X}}, "data.b1", "both"),
+        ("b1 + b2", {"start": {**START, "2b": 1.0}}, "start.2b", "name"),
+    ],
+)
+def test_texts_that_cannot_be(text: str, given: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(InvalidModel, match=words) as refused:
+        Expression.parse(text, **{"data": {"x": X}, "start": START, **given})
+    assert refused.value.field == field

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nablad.expressions import Node, Symbol
+from nablad.expressions import Node, Symbol, input_node, make, rebuild
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
@@ -21,6 +21,9 @@ from nablad.solvers.models.columns import floating
 from nablad.solvers.models.errors import InvalidModel
 from nablad.solvers.models.layout import Layout
 from nablad.solvers.objective import FloatArray
+
+ALL = "all parameters"
+"""What the flat vector is called in a readable graph that uses it beside its parts."""
 
 REDUCTIONS = ("sum", "mean")
 
@@ -83,26 +86,41 @@ class Model(ABC):
         """What messages call the problem's nodes; a node without a label is called by its op."""
         return {}
 
-    @property
-    def labels(self) -> Mapping[Node, str]:
-        """What messages call the nodes of `readable` graphs, where they have a name."""
-        return {}
+    def readable(self, node: Node) -> tuple[Node, dict[Node, str]]:
+        """The graph below a node of the problem as its author knows it, and its labels.
 
-    def readable(self, node: Node) -> Node:
-        """The graph below a node of the problem as its author knows it: parameters by name, not as parts of theta."""
+        Parameters and data are inputs of their own names, where the problem has parts of theta.
+        """
         theta = self.problem.parameters
-        whole = () if tuple(self.layout.shapes.values()) == (theta.shape,) else ("all parameters",)
-        replace = {theta: input_node(*(whole or self.names), theta.shape, "parameter")}
+        alone = tuple(self.layout.shapes.values()) == (theta.shape,)
+        replace = {theta: input_node(self.names[0] if alone else ALL, theta.shape, "parameter")}
         for name, shape in self.layout.shapes.items():
             parameter = Symbol(input_node(name, shape, "parameter"))
-            replace[s.slice_of(Symbol(theta), [self.layout.ranges[name]]).node] = s.reshape(parameter, (-1,)).node
+            flat = (self.layout.ranges[name][1] - self.layout.ranges[name][0],)
+            part = s.slice_of(Symbol(theta), [self.layout.ranges[name]])
+            replace[part.node] = s.reshape(parameter, flat).node
             replace[self.layout.part(Symbol(theta), name).node] = parameter.node
-        (readable,) = rebuild([node], replace)
-        return readable
+        replace |= {x: input_node(self.data_name(x.name), x.shape) for x in self.problem.data}
+        labels: dict[Node, str] = {}
+        known = self.node_labels
+
+        def renewed(old: Node, operands: tuple[Node, ...]) -> Node:
+            new = old if operands == old.operands else make(old.op, operands, old.attributes)
+            if old in known:
+                labels[new] = known[old]
+            return new
+
+        (found,) = rebuild([node], replace, renewed)
+        return found, labels
 
     def readable_inputs(self, theta: ArrayLike) -> dict[str, FloatArray]:
         """The arrays of a `readable` graph's inputs, by name."""
-        return {**self.data, "all parameters": self.start(theta), **self.parameters(theta)}
+        data = {self.data_name(name): value for name, value in self.data.items()}
+        return {**data, ALL: self.start(theta), **self.parameters(theta)}
+
+    def data_name(self, internal: str) -> str:
+        """What the author calls an input of the problem's data."""
+        return internal
 
     @cached_property
     def problem(self) -> Problem:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,8 +44,18 @@ from nablad.solvers.autodiff.binding import bind_rows
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.problem import Problem
 from nablad.solvers.models.base import Model
-from nablad.solvers.models.columns import check_finite, floating
+from nablad.solvers.models.columns import floating
 from nablad.solvers.models.errors import InvalidModel
+from nablad.solvers.models.given import (
+    agree,
+    check_graph,
+    check_shape,
+    checked_arrays,
+    common_dtype,
+    count_rows,
+    is_parameter,
+    refuse_rows,
+)
 from nablad.solvers.models.layout import Layout
 from nablad.solvers.objective import FloatArray
 
@@ -75,17 +85,18 @@ class Expression(Model):
         if response is not None and residual:
             raise InvalidModel("residual", "is true and a response is given; a response makes the residual itself")
         self.graph = graph
-        self._labels: Mapping[Node, str] = {} if labels is None else labels
+        self.labels: Mapping[Node, str] = {} if labels is None else labels
         self._residual = bool(residual)
-        arrays = _arrays(start, {} if data is None else data, response)
-        self._dtype = _common_dtype(arrays.values())
+        arrays = checked_arrays(start, {} if data is None else data, response)
+        self._dtype = common_dtype(arrays.values())
         arrays = {field: floating(field, value, self._dtype) for field, value in arrays.items()}
         self._start = {name: arrays[f"start.{name}"] for name in start}
         self._given = {name: arrays[f"data.{name}"] for name in data or {}}
         self._response = arrays.get("response")
         self._layout = Layout({name: value.shape for name, value in self._start.items()})
-        _check_graph(graph, self._start, self._given)
-        self._rows = _rows(graph, self._given)
+        check_graph(graph, self._start, self._given)
+        self._rows = count_rows(graph, self._given)
+        self._own_labels: dict[Node, str] = {}
         # Shapes that do not fit are found when the model is made.
         self._problem = self._build()
 
@@ -118,8 +129,8 @@ class Expression(Model):
     ) -> Expression:
         """The expression that function(p), or function(p, d) if data are given, computes with numpy's functions.
 
-        p and d are dicts of symbols; p is one symbol, called theta, where `start` is one array. What the function raises
-        comes through.
+        p and d are dicts of symbols; p is one symbol, called theta, where `start` is one array. What the function
+        raises comes through.
         """
         named = start if isinstance(start, Mapping) else {SINGLE: start}
 
@@ -139,32 +150,18 @@ class Expression(Model):
         response: ArrayLike | None,
         residual: bool,
     ) -> Expression:
-        arrays = _arrays(start, data or {}, response)
+        arrays = checked_arrays(start, data or {}, response)
         columns = {name: arrays[f"data.{name}"].shape for name in data or {}}
         try:
             traced = by_rows(build, columns, None if response is None else arrays["response"].shape)
         except ExpressionError as error:
             raise InvalidModel(field, str(error)) from None
         except InvalidName as error:
-            raise InvalidModel(f"{'start' if error.name in start else 'data'}.{error.name}", error.reason) from None
+            raise InvalidModel(f"{'data' if error.name in columns else 'start'}.{error.name}", error.reason) from None
         return cls(traced.graph, start, data, response, residual, traced.labels)
 
-    @property
-    def labels(self) -> Mapping[Node, str]:
-        return self._labels
-
-    def readable(self, node: Node) -> Node:
-        names = {x: self._readable_name(x.name) for x in self._problem.data}
-        replace = {x: input_node(name, x.shape) for x, name in names.items()}
-        (renamed,) = rebuild([super().readable(node)], replace)
-        return renamed
-
-    def readable_inputs(self, theta: ArrayLike) -> dict[str, FloatArray]:
-        named = {self._readable_name(name): value for name, value in self.data.items()}
-        return {**named, **self.parameters(theta)}
-
-    def _readable_name(self, internal: str) -> str:
-        """A data array's own name; the response's, unless data are called so."""
+    def data_name(self, internal: str) -> str:
+        """A data array's own name; the response's is `response`, unless data are called so."""
         if internal != RESPONSE:
             return internal.removeprefix(_internal(""))
         return RESPONSE if RESPONSE not in {*self._given, *self._start} else "the response"
@@ -192,7 +189,7 @@ class Expression(Model):
     def node_labels(self) -> Mapping[Node, str]:
         """Labels and input names, of the nodes as they are in the problem: parameters there are parts of theta."""
         known = {new: self.labels[old] for old, new in self._moved.items() if old in self.labels}
-        return known | {new: old.name for old, new in self._moved.items() if old.op == "input"}
+        return self._own_labels | known | {new: old.name for old, new in self._moved.items() if old.op == "input"}
 
     @property
     def solvable(self) -> bool:
@@ -240,35 +237,38 @@ class Expression(Model):
                 new[_internal(name)] = own
                 continue
             value = columns[name]
-            _check_shape(field(name), value, shape)
-            rows = _agree(rows, field(name), value, shape)
+            check_shape(field(name), value, shape)
+            rows = agree(rows, field(name), value, shape)
             new[_internal(name)] = value
         return new
 
     def _build(self) -> Problem:
         theta = s.parameter("theta", (self._layout.size,))
         graph, whole = self.graph, self._rows
-        replace = {x: self._layout.part(theta, x.name).node for x in graph.inputs if _is_parameter(x)}
-        replace |= {x: input_node(_internal(x.name), x.shape) for x in graph.inputs if not _is_parameter(x)}
+        replace = {x: self._layout.part(theta, x.name).node for x in graph.inputs if is_parameter(x)}
+        replace |= {x: input_node(_internal(x.name), x.shape) for x in graph.inputs if not is_parameter(x)}
         nodes = tuple(dict.fromkeys((*graph.nodes, *graph.inputs)))
         moved = dict(zip(nodes, rebuild(nodes, replace), strict=True))
         output = moved[graph.outputs[0]]
-        data = tuple(replace[x] for x in graph.inputs if not _is_parameter(x))
+        data = tuple(replace[x] for x in graph.inputs if not is_parameter(x))
         if whole is not None and not all(_rows_in_front(x.shape) for x in (output, *data)):
             # Rows that are not the first axis, or two axes, cannot be dealt with in blocks.
             moved = dict(zip(moved, bind_rows(tuple(moved.values()), whole, whole), strict=True))
             output = moved[graph.outputs[0]]
             data = tuple(bind_rows([x], whole)[0] for x in data)
         self._moved = moved
+        if self._response is None and not self._residual:
+            return Problem(theta.node, data, output, output)
+        residual = Symbol(output)
         if self._response is not None:
             response = self._response_input(output.shape, bound=whole is not None and not _any_rows(data))
-            residual = Symbol(response) - Symbol(output)
+            residual = Symbol(response) - residual
             data = (*data, response)
-        elif self._residual:
-            residual = Symbol(output)
-        else:
-            return Problem(theta.node, data, output, output)
-        return Problem(theta.node, data, s.sum(s.square(residual)).node, output, residual.node)
+        squares = s.square(residual)
+        objective = s.sum(squares)
+        told = {residual: "the residual", squares: "its squares", objective: "the sum of squares"}
+        self._own_labels = {x.node: label for x, label in told.items() if x.node is not output}
+        return Problem(theta.node, data, objective.node, output, residual.node)
 
     def _response_input(self, output: Shape, bound: bool) -> Node:
         """y as an input: a column of data rows if that fits, else of fixed shape."""
@@ -283,7 +283,7 @@ class Expression(Model):
         if _stretches(output, shape):
             return input_node(RESPONSE, shape)
         if self._rows is not None and shape[:1] != (self._rows,):
-            _refuse_rows("response", shape, "the data", self._rows)
+            refuse_rows("response", shape, "the data", self._rows)
         raise InvalidModel("response", f"has shape {shape}; the expression's {describe(output)} does not stretch to it")
 
 
@@ -293,10 +293,6 @@ RESPONSE = "response"
 def _internal(name: str) -> str:
     """An input's name in the problem: the engine's own inputs can then never be called the same."""
     return f"data {name}"
-
-
-def _is_parameter(node: Node) -> bool:
-    return bool(node.attributes[2] == "parameter")
 
 
 def _any_rows(inputs: tuple[Node, ...]) -> bool:
@@ -313,90 +309,3 @@ def _stretches(shape: Shape, target: Shape) -> bool:
     except ShapeError:
         return False
     return True
-
-
-def _arrays(
-    start: Mapping[str, ArrayLike], data: Mapping[str, ArrayLike], response: ArrayLike | None
-) -> dict[str, FloatArray]:
-    """Everything given, by field, as arrays of finite real numbers."""
-    if not isinstance(start, Mapping) or not start:
-        raise InvalidModel("start", "is empty; at least one parameter with its start value is needed")
-    given: dict[str, Any] = {f"start.{name}": value for name, value in start.items()}
-    given |= {f"data.{name}": value for name, value in data.items()}
-    if response is not None:
-        given["response"] = response
-    arrays = {}
-    for field, value in given.items():
-        array = floating(field, value)
-        if array.size == 0:
-            raise InvalidModel(field, f"is empty: shape {array.shape}")
-        if array.ndim:
-            check_finite(field, array)
-        elif not np.isfinite(array):
-            raise InvalidModel(field, f"is {array}; every number must be finite")
-        arrays[field] = array
-    return arrays
-
-
-def _common_dtype(arrays: Any) -> np.dtype[Any]:
-    single = all(x.dtype == np.float32 for x in arrays)
-    return np.dtype(np.float32) if single else np.dtype(np.float64)
-
-
-def _check_graph(graph: Graph, start: Mapping[str, FloatArray], data: Mapping[str, FloatArray]) -> None:
-    if len(graph.outputs) != 1:
-        raise InvalidModel("graph", f"has {len(graph.outputs)} outputs; an expression has one")
-    (output,) = graph.outputs
-    if output.spec.result == "truth":
-        raise InvalidModel("graph", "is true or false; a derivative needs a number, such as where(condition, 1, 0)")
-    if row_size(output.shape) == (0, 0):
-        raise InvalidModel("graph", f"has an output without elements: shape {describe(output.shape)}")
-    given = {"parameter": ("start", start), "data": ("data", data)}
-    for node in graph.inputs:
-        role = node.attributes[2]
-        if role not in given:
-            raise InvalidModel("graph", f"has an input {node.name!r} of the unknown role {role!r}")
-        field, arrays = given[role]
-        if node.name not in arrays:
-            raise InvalidModel(f"{field}.{node.name}", "missing; the expression has an input of this name")
-        _check_shape(f"{field}.{node.name}", arrays[node.name], node.shape)
-        if role == "parameter" and row_size(node.shape)[0]:
-            raise InvalidModel(f"start.{node.name}", "has a shape that depends on the number of rows")
-    needed = set(graph.nodes)
-    for role, (field, arrays) in given.items():
-        declared = {x.name for x in graph.inputs if x.attributes[2] == role}
-        used = {x.name for x in graph.inputs if x in needed}
-        for name in arrays:
-            if name not in declared:
-                raise InvalidModel(f"{field}.{name}", f"no such {role} in the expression")
-            if role == "parameter" and name not in used:
-                raise InvalidModel(f"start.{name}", "is not used by the expression: nothing would determine it")
-
-
-def _rows(graph: Graph, data: Mapping[str, FloatArray]) -> int | None:
-    found: tuple[str, int] | None = None
-    for node in graph.inputs:
-        if not _is_parameter(node):
-            found = _agree(found, f"data.{node.name}", data[node.name], node.shape)
-    return None if found is None else found[1]
-
-
-def _agree(known: tuple[str, int] | None, field: str, array: FloatArray, shape: Shape) -> tuple[str, int] | None:
-    """(field, rows) of the first column with rows; every other must have as many."""
-    for axis, d in enumerate(shape):
-        if d is ROWS:
-            if known is None:
-                known = field, array.shape[axis]
-            elif array.shape[axis] != known[1]:
-                _refuse_rows(field, array.shape[axis:], *known)
-    return known
-
-
-def _refuse_rows(field: str, shape: tuple[int, ...], than: str, rows: int) -> NoReturn:
-    raise InvalidModel(field, f"has {shape[0] if shape else 'no'} rows, but {than} has {rows}")
-
-
-def _check_shape(field: str, array: FloatArray, shape: Shape) -> None:
-    fits = array.ndim == len(shape) and all(d is ROWS or d == n for d, n in zip(shape, array.shape, strict=True))
-    if not fits:
-        raise InvalidModel(field, f"has shape {array.shape}, should be {describe(shape)}")

@@ -80,6 +80,8 @@ class Choice:
     passes: int
     operations: float
     reason: str = ""
+    others: tuple[Choice, ...] = ()
+    """What else may be asked for by name; operations are an estimate where the reason says so."""
 
 
 def always(setting: Setting) -> str | None:
@@ -164,28 +166,29 @@ def choose(derivative: Derivative, setting: Setting, name: str | None = None) ->
 def _cheapest(ways: Sequence[Way], setting: Setting) -> Choice:
     """Estimates first: the graphs of ways that are far from winning are not built."""
     best: Choice | None = None
-    rest: list[str] = []
+    others: list[Choice] = []
     for least, k in sorted((estimate(way, setting), k) for k, way in enumerate(ways)):
         way = ways[k]
         if best is not None and least >= FAR * best.operations:
-            rest.append(f"{way.name} about {_number(least)} with {_told(way, way.passes(setting))}")
+            others.append(Choice(way, way.passes(setting), least, "estimated, one multiplication for each value"))
             continue
-        found = _counted(way, setting)
+        found = _counted(way, setting, "counted on its own graph")
         if best is None or found.operations < best.operations:
             best, found = found, best
         if found is not None:
-            rest.append(f"{found.way.name} {_number(found.operations)} with {_told(found.way, found.passes)}")
+            others.append(found)
     assert best is not None
-    first = f"{best.way.name}: {_told(best.way, best.passes)} cost {_number(best.operations)} operations"
-    return Choice(best.way, best.passes, best.operations, "; ".join([first, *rest]))
+    told = [f"{best.way.name}: {_told(best)} cost {_number(best.operations)} operations"]
+    told += [f"{other.way.name} about {_number(other.operations)} with {_told(other)}" for other in others]
+    return Choice(best.way, best.passes, best.operations, "; ".join(told), tuple(others))
 
 
 def _number(x: float) -> str:
     return f"{x:,.0f}" if x < 1e6 else f"{x:.1e}"
 
 
-def _told(way: Way, passes: int) -> str:
-    return f"{passes} {way.directions} direction{'s' if passes != 1 else ''}"
+def _told(choice: Choice) -> str:
+    return f"{choice.passes} {choice.way.directions} direction{'s' if choice.passes != 1 else ''}"
 
 
 def estimate(way: Way, setting: Setting) -> float:
