@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError, broadcast
 from nablad.expressions.graph import Node
-from nablad.expressions.symbol import Symbol, is_comparison, lift, number
+from nablad.expressions.symbol import Symbol, is_comparison, lift, made, number
 
 Range: TypeAlias = tuple[int, int] | tuple[int, int, int] | None
 Index: TypeAlias = "NDArray[np.int64] | Symbol"
@@ -27,6 +27,9 @@ def read(x: Symbol, key: Any) -> Symbol:
     from nablad.expressions import symbols as s
 
     node = number(x)
+    if type(key) is int and len(node.shape) == 1:  # what loops do, thousands of times
+        place = _inside(key, node.shape, 0)
+        return made("reshape", (made("slice", (node,), (((place, place + 1),),)).node,), ((),))
     parts = [piece for part in (key if isinstance(key, tuple) else (key,)) for piece in _normal(part)]
     neighbours = _neighbours(parts)
     ranges: list[Range] = []

@@ -11,8 +11,9 @@ the methods.
 
 from __future__ import annotations
 
+import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Union
 
 import numpy as np
@@ -260,8 +261,8 @@ def _function(name: str, *operands: Any) -> Symbol:
     return result
 
 
-def _arithmetic(op: str, *operands: Operand) -> Symbol:
-    return apply(op, *[number(operand) for operand in operands])
+def _arithmetic(op: str, x: Operand, y: Operand) -> Symbol:
+    return made(op, (number(x), number(y)))
 
 
 def lift(value: Operand) -> Node:
@@ -273,9 +274,15 @@ def lift(value: Operand) -> Node:
         return value.node
     if isinstance(value, Node):
         return value
-    if isinstance(value, float | int):
-        return constant(float(value))
+    if isinstance(value, _NUMBERS):
+        # What `constant` makes of a float, without the array.
+        return make("constant", (), (_FLOAT64, (), _bytes_of(value)))
     return _lift_array(value)
+
+
+_NUMBERS = (float, int)
+_FLOAT64 = np.dtype(np.float64).str
+_bytes_of = struct.Struct("=d").pack
 
 
 def _lift_array(value: Any) -> Node:
@@ -313,9 +320,15 @@ def truth(value: Operand) -> Node:
 
 def apply(op: str, *operands: Operand, attributes: tuple[object, ...] = ()) -> Symbol:
     """op(operands; attributes) as a symbol. Raises ShapeError where the shapes do not fit."""
-    node = make(op, [lift(operand) for operand in operands], attributes)
-    if recorder.note is not None:
-        recorder.note(node)
+    return made(op, [lift(operand) for operand in operands], attributes)
+
+
+def made(op: str, operands: Sequence[Node], attributes: tuple[object, ...] = ()) -> Symbol:
+    """`apply` on nodes."""
+    node = make(op, operands, attributes)
+    note = recorder.note
+    if note is not None:
+        note(node)
     return Symbol(node)
 
 

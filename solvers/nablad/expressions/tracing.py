@@ -30,6 +30,14 @@ SINGLE = "theta"
 
 Place = tuple[CodeType, int]
 
+_OBJECTS = ("array element with a sequence", "dtype('O')", "no callable")
+"""What numpy says where it meets a list or an array of symbols and takes them for any Python objects."""
+
+_NO_OBJECTS = (
+    "numpy cannot look into lists, or into np.array([...]), of symbols here: make the array with np.stack, as in "
+    "np.stack([a, b, c, d]).reshape(2, 2)"
+)
+
 
 def trace(
     function: Callable[..., Any],
@@ -59,8 +67,8 @@ def trace(
         try:
             result = function(*arguments)
         except (TypeError, ValueError) as error:
-            if "array element with a sequence" in str(error) or "dtype('O')" in str(error):
-                error.add_note("numpy met an array of Python objects: make arrays of symbols with np.stack([...])")
+            if any(sign in str(error) for sign in _OBJECTS):
+                error.add_note(_NO_OBJECTS)
             raise
         output = _output(result)
     known = {node: place for node, place in places.items() if place is not None}
