@@ -108,10 +108,7 @@ def test_the_description_shows_every_variable_with_its_adjoint(x: float, f: Any)
     for node in told.nodes:
         if node.op == "constant":
             continue
-        if node.op == "add":
-            name = "f" if told.nodes[told.output] is node else "c"
-        else:
-            name = by_op[node.op]
+        name = by_op.get(node.op) or ("f" if told.nodes[told.output] is node else "c")
         assert node.shape == ()
         assert node.value is not None
         assert node.adjoint is not None
