@@ -115,7 +115,7 @@ class Symbol:
         return _arithmetic("divide", other, self)
 
     def __neg__(self) -> Symbol:
-        return apply("negative", number(self))
+        return apply("negative", self)
 
     def __pos__(self) -> Symbol:
         return Symbol(number(self))
@@ -319,12 +319,17 @@ def truth(value: Operand) -> Node:
 
 
 def apply(op: str, *operands: Operand, attributes: tuple[object, ...] = ()) -> Symbol:
-    """op(operands; attributes) as a symbol. Raises ShapeError where the shapes do not fit."""
-    return made(op, [lift(operand) for operand in operands], attributes)
+    """op(operands; attributes) as a symbol. Raises ShapeError where the shapes do not fit.
+
+    Truths count as 0 or 1 where the op reads numbers; numbers as whether they are other than 0 where it reads truths.
+    """
+    truths = OPS[op].truths
+    nodes = [truth(x) if place in truths else number(x) for place, x in enumerate(operands)]
+    return made(op, nodes, attributes)
 
 
 def made(op: str, operands: Sequence[Node], attributes: tuple[object, ...] = ()) -> Symbol:
-    """`apply` on nodes."""
+    """`apply` on nodes that are what the op reads."""
     node = make(op, operands, attributes)
     note = recorder.note
     if note is not None:

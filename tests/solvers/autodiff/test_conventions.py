@@ -156,6 +156,8 @@ def test_truths_count_as_numbers_and_numbers_as_truths() -> None:
         s.logical_and(x, s.logical_not(positive)),
         s.logical_or(positive, s.not_equal(x, -1.0)),
         s.max(positive),
+        -s.flip(positive, 0),
+        s.where(s.reshape(positive, (2, 2)), 1.0, 2.0),
     ]
     point = np.array([-1.0, 0.0, 1.0, 3.0])
     results = interpret(Graph((x.node,), tuple(y.node for y in outputs)), {"x": point})
@@ -169,6 +171,8 @@ def test_truths_count_as_numbers_and_numbers_as_truths() -> None:
         [True, False, False, False],
         [False, True, True, True],
         1,
+        -1.0 * truth[::-1],
+        np.where(truth.reshape(2, 2), 1, 2),
     ]
     for ours, theirs in zip(results, expected, strict=True):
         np.testing.assert_allclose(ours, theirs)

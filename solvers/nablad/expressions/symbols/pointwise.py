@@ -8,56 +8,47 @@ from __future__ import annotations
 import math
 
 from nablad.expressions.attributes import check_attributes
-from nablad.expressions.symbol import Operand, Symbol, apply, number, truth
+from nablad.expressions.symbol import Operand, Symbol, apply, number
 from nablad.expressions.table import OPS
-
-
-def _numbers(op: str, *operands: Operand, attributes: tuple[object, ...] = ()) -> Symbol:
-    return apply(op, *[number(operand) for operand in operands], attributes=attributes)
-
-
-def _truths(op: str, *operands: Operand) -> Symbol:
-    return apply(op, *[truth(operand) for operand in operands])
-
 
 # Arithmetic
 
 
 def add(x: Operand, y: Operand) -> Symbol:
-    return _numbers("add", x, y)
+    return apply("add", x, y)
 
 
 def subtract(x: Operand, y: Operand) -> Symbol:
-    return _numbers("subtract", x, y)
+    return apply("subtract", x, y)
 
 
 def multiply(x: Operand, y: Operand) -> Symbol:
-    return _numbers("multiply", x, y)
+    return apply("multiply", x, y)
 
 
 def divide(x: Operand, y: Operand) -> Symbol:
-    return _numbers("divide", x, y)
+    return apply("divide", x, y)
 
 
 def negative(x: Operand) -> Symbol:
-    return _numbers("negative", x)
+    return apply("negative", x)
 
 
 def square(x: Operand) -> Symbol:
-    return _numbers("square", x)
+    return apply("square", x)
 
 
 def reciprocal(x: Operand) -> Symbol:
-    return _numbers("reciprocal", x)
+    return apply("reciprocal", x)
 
 
 def sqrt(x: Operand) -> Symbol:
-    return _numbers("sqrt", x)
+    return apply("sqrt", x)
 
 
 def cbrt(x: Operand) -> Symbol:
     """The real cube root, of negative numbers too."""
-    return _numbers("cbrt", x)
+    return apply("cbrt", x)
 
 
 _CHEAPER_POWERS = {2.0: "square", -1.0: "reciprocal", 0.5: "sqrt"}
@@ -68,66 +59,66 @@ def power(x: Operand, exponent: Operand) -> Symbol:
     node = number(exponent)
     fixed = float(node.value) if node.op == "constant" and node.shape == () else math.nan
     if not math.isfinite(fixed):
-        return _numbers("power", x, node)
+        return apply("power", x, node)
     if fixed == 1.0:
         return Symbol(number(x))
     if fixed in _CHEAPER_POWERS:
-        return _numbers(_CHEAPER_POWERS[fixed], x)
-    return _numbers("fixed_power", x, attributes=(fixed,))
+        return apply(_CHEAPER_POWERS[fixed], x)
+    return apply("fixed_power", x, attributes=(fixed,))
 
 
 def hypot(x: Operand, y: Operand) -> Symbol:
     """sqrt(x^2 + y^2), without overflow or underflow."""
-    return _numbers("hypot", x, y)
+    return apply("hypot", x, y)
 
 
 # Exponentials and logarithms
 
 
 def exp(x: Operand) -> Symbol:
-    return _numbers("exp", x)
+    return apply("exp", x)
 
 
 def exp2(x: Operand) -> Symbol:
     """2 ** x."""
-    return _numbers("exp2", x)
+    return apply("exp2", x)
 
 
 def expm1(x: Operand) -> Symbol:
     """exp(x) - 1, accurate near 0."""
-    return _numbers("expm1", x)
+    return apply("expm1", x)
 
 
 def log(x: Operand) -> Symbol:
-    return _numbers("log", x)
+    return apply("log", x)
 
 
 def log2(x: Operand) -> Symbol:
-    return _numbers("log2", x)
+    return apply("log2", x)
 
 
 def log10(x: Operand) -> Symbol:
-    return _numbers("log10", x)
+    return apply("log10", x)
 
 
 def log1p(x: Operand) -> Symbol:
     """log(1 + x), accurate near 0."""
-    return _numbers("log1p", x)
+    return apply("log1p", x)
 
 
 def logaddexp(x: Operand, y: Operand) -> Symbol:
     """log(exp(x) + exp(y)), without overflow."""
-    return _numbers("logaddexp", x, y)
+    return apply("logaddexp", x, y)
 
 
 def sigmoid(x: Operand) -> Symbol:
     """1 / (1 + exp(-x)); scipy's expit."""
-    return _numbers("sigmoid", x)
+    return apply("sigmoid", x)
 
 
 def softplus(x: Operand) -> Symbol:
     """log(1 + exp(x))."""
-    return _numbers("softplus", x)
+    return apply("softplus", x)
 
 
 def silu(x: Operand) -> Symbol:
@@ -139,56 +130,56 @@ def silu(x: Operand) -> Symbol:
 
 
 def sin(x: Operand) -> Symbol:
-    return _numbers("sin", x)
+    return apply("sin", x)
 
 
 def cos(x: Operand) -> Symbol:
-    return _numbers("cos", x)
+    return apply("cos", x)
 
 
 def tan(x: Operand) -> Symbol:
-    return _numbers("tan", x)
+    return apply("tan", x)
 
 
 def arcsin(x: Operand) -> Symbol:
-    return _numbers("arcsin", x)
+    return apply("arcsin", x)
 
 
 def arccos(x: Operand) -> Symbol:
-    return _numbers("arccos", x)
+    return apply("arccos", x)
 
 
 def arctan(x: Operand) -> Symbol:
-    return _numbers("arctan", x)
+    return apply("arctan", x)
 
 
 def arctan2(y: Operand, x: Operand) -> Symbol:
     """The angle of the point (x, y), from -pi to pi."""
-    return _numbers("arctan2", y, x)
+    return apply("arctan2", y, x)
 
 
 def sinh(x: Operand) -> Symbol:
-    return _numbers("sinh", x)
+    return apply("sinh", x)
 
 
 def cosh(x: Operand) -> Symbol:
-    return _numbers("cosh", x)
+    return apply("cosh", x)
 
 
 def tanh(x: Operand) -> Symbol:
-    return _numbers("tanh", x)
+    return apply("tanh", x)
 
 
 def arcsinh(x: Operand) -> Symbol:
-    return _numbers("arcsinh", x)
+    return apply("arcsinh", x)
 
 
 def arccosh(x: Operand) -> Symbol:
-    return _numbers("arccosh", x)
+    return apply("arccosh", x)
 
 
 def arctanh(x: Operand) -> Symbol:
-    return _numbers("arctanh", x)
+    return apply("arctanh", x)
 
 
 _SINC_TERMS = 13
@@ -214,22 +205,22 @@ def sinc(x: Operand) -> Symbol:
 
 
 def erf(x: Operand) -> Symbol:
-    return _numbers("erf", x)
+    return apply("erf", x)
 
 
 def erfc(x: Operand) -> Symbol:
     """1 - erf(x), accurate where erf is near 1."""
-    return _numbers("erfc", x)
+    return apply("erfc", x)
 
 
 def erfinv(x: Operand) -> Symbol:
     """The y with erf(y) = x."""
-    return _numbers("erfinv", x)
+    return apply("erfinv", x)
 
 
 def normal_cdf(x: Operand) -> Symbol:
     """The standard normal distribution function; scipy's ndtr."""
-    return _numbers("normal_cdf", x)
+    return apply("normal_cdf", x)
 
 
 def gelu(x: Operand) -> Symbol:
@@ -238,62 +229,62 @@ def gelu(x: Operand) -> Symbol:
 
 
 def gamma(x: Operand) -> Symbol:
-    return _numbers("gamma", x)
+    return apply("gamma", x)
 
 
 def gammaln(x: Operand) -> Symbol:
     """log|gamma(x)|."""
-    return _numbers("gammaln", x)
+    return apply("gammaln", x)
 
 
 def digamma(x: Operand) -> Symbol:
     """The derivative of log(gamma(x))."""
-    return _numbers("digamma", x)
+    return apply("digamma", x)
 
 
 def polygamma(order: int, x: Operand) -> Symbol:
     """The derivative of digamma of the given order, from 0 to 100. Raises ValueError for another one."""
     if order == 0:
         return digamma(x)
-    return _numbers("polygamma", x, attributes=check_attributes(OPS["polygamma"], (order,)))
+    return apply("polygamma", x, attributes=check_attributes(OPS["polygamma"], (order,)))
 
 
 # Piecewise functions
 
 
 def absolute(x: Operand) -> Symbol:
-    return _numbers("absolute", x)
+    return apply("absolute", x)
 
 
 def sign(x: Operand) -> Symbol:
     """-1, 0 or 1."""
-    return _numbers("sign", x)
+    return apply("sign", x)
 
 
 def floor(x: Operand) -> Symbol:
-    return _numbers("floor", x)
+    return apply("floor", x)
 
 
 def ceil(x: Operand) -> Symbol:
-    return _numbers("ceil", x)
+    return apply("ceil", x)
 
 
 def rint(x: Operand) -> Symbol:
     """The nearest whole number, the even one of two."""
-    return _numbers("rint", x)
+    return apply("rint", x)
 
 
 def relu(x: Operand) -> Symbol:
     """x where it is positive, else 0."""
-    return _numbers("relu", x)
+    return apply("relu", x)
 
 
 def maximum(x: Operand, y: Operand) -> Symbol:
-    return _numbers("maximum", x, y)
+    return apply("maximum", x, y)
 
 
 def minimum(x: Operand, y: Operand) -> Symbol:
-    return _numbers("minimum", x, y)
+    return apply("minimum", x, y)
 
 
 def clip(x: Operand, low: Operand | None = None, high: Operand | None = None) -> Symbol:
@@ -309,18 +300,18 @@ def clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
 
 def where(condition: Operand, x: Operand, y: Operand) -> Symbol:
     """x where the condition holds, y elsewhere. A number counts as true where it is not 0."""
-    return apply("where", truth(condition), number(x), number(y))
+    return apply("where", condition, x, y)
 
 
 # Truths
 
 
 def greater(x: Operand, y: Operand) -> Symbol:
-    return _numbers("greater", x, y)
+    return apply("greater", x, y)
 
 
 def greater_equal(x: Operand, y: Operand) -> Symbol:
-    return _numbers("greater_equal", x, y)
+    return apply("greater_equal", x, y)
 
 
 def less(x: Operand, y: Operand) -> Symbol:
@@ -332,23 +323,23 @@ def less_equal(x: Operand, y: Operand) -> Symbol:
 
 
 def equal(x: Operand, y: Operand) -> Symbol:
-    return _numbers("equal", x, y)
+    return apply("equal", x, y)
 
 
 def not_equal(x: Operand, y: Operand) -> Symbol:
-    return _numbers("not_equal", x, y)
+    return apply("not_equal", x, y)
 
 
 def logical_and(x: Operand, y: Operand) -> Symbol:
-    return _truths("logical_and", x, y)
+    return apply("logical_and", x, y)
 
 
 def logical_or(x: Operand, y: Operand) -> Symbol:
-    return _truths("logical_or", x, y)
+    return apply("logical_or", x, y)
 
 
 def logical_not(x: Operand) -> Symbol:
-    return _truths("logical_not", x)
+    return apply("logical_not", x)
 
 
 # What derivative rules need
@@ -356,19 +347,19 @@ def logical_not(x: Operand) -> Symbol:
 
 def one_minus_square(x: Operand) -> Symbol:
     """1 - x^2, exact to rounding where x^2 is near 1."""
-    return _numbers("one_minus_square", x)
+    return apply("one_minus_square", x)
 
 
 def tanh_slope(y: Operand, x: Operand) -> Symbol:
     """1 - y^2 for y = tanh(x); x gives back the digits lost where |y| is near 1."""
-    return _numbers("tanh_slope", y, x)
+    return apply("tanh_slope", y, x)
 
 
 def sigmoid_slope(x: Operand) -> Symbol:
     """sigmoid(x) sigmoid(-x)."""
-    return _numbers("sigmoid_slope", x)
+    return apply("sigmoid_slope", x)
 
 
 def share(t: Operand, x: Operand, y: Operand) -> Symbol:
     """t where x > y, t/2 where x = y, 0 elsewhere."""
-    return _numbers("share", t, x, y)
+    return apply("share", t, x, y)

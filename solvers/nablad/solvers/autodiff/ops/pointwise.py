@@ -14,26 +14,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nablad.expressions import OPS, Node, Symbol
+from nablad.expressions import Node, Symbol
 from nablad.expressions import symbols as s
-from nablad.expressions.symbol import number, truth
 from nablad.solvers.autodiff.ops.row import Degree, Meaning, Partial, Pointwise, bind_ufunc
-
-
-def _aligned(x: Symbol, rank: int, size: int) -> Symbol:
-    """A batched operand with axes of length 1 behind the batch axis, up to the rank."""
-    if x.ndim > rank:
-        return x
-    shape = (size, *(1,) * (rank - x.ndim + 1), *x.shape[1:])
-    if OPS[x.node.op].result == "truth":
-        return Symbol(truth(s.reshape(Symbol(number(x)), shape)))
-    return s.reshape(x, shape)
 
 
 def batch_pointwise(node: Node, operands: Sequence[Symbol], batched: Sequence[bool], size: int) -> Symbol:
     """Give every batched operand the result's rank, so that the batch axis lines up in front."""
+    rank = len(node.shape)
     aligned = [
-        _aligned(x, len(node.shape), size) if is_batched else x for x, is_batched in zip(operands, batched, strict=True)
+        s.reshape(x, (size, *(1,) * (rank - x.ndim + 1), *x.shape[1:])) if is_batched and x.ndim <= rank else x
+        for x, is_batched in zip(operands, batched, strict=True)
     ]
     return s.apply(node.op, *aligned, attributes=node.attributes)
 
