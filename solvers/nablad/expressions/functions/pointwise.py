@@ -170,7 +170,7 @@ _BINARY = (
     ("multiply", "x * y", ()),
     ("divide", "x / y", ("true_divide",)),
     ("power", "x ** y", ("pow", "float_power")),
-    ("arctan2", "the angle of the point (y, x)", ("atan2",)),
+    ("arctan2", "the angle, in (-π, π], with sine x and cosine y", ("atan2",)),
     ("hypot", "sqrt(x² + y²), without overflow", ()),
     ("logaddexp", "log(eˣ + eʸ), without overflow", ()),
     ("maximum", "the larger of two", ()),

@@ -336,7 +336,8 @@ class _Parser:
         return self._error(message, token.start, token.stop)
 
     def _juxtaposed(self, before: Tree, token: Token) -> str:
-        left = self._source(before)
+        last = self._tokens[self._next - 1]
+        left = last.text if last.kind in ("number", "name") else self._source(before)
         if isinstance(before, tree.Number) and token.start == before.stop and token.text in ("j", "J"):
             return "complex numbers have no place here: derivatives are those of real functions"
         if isinstance(before, tree.Name) and before.name in NAMES and token.kind != "string":
