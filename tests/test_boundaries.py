@@ -64,6 +64,8 @@ ROOMS = (
             "threadpoolctl",
         ),
     ),
+    # scipy's own sparse matrices, for who asks for one
+    Room("nablad.client.sparse", ("nablad.client",), ("numpy", "scipy")),
     Room("nablad.client", ("nablad.wire", "nablad.v1", "nablad.expressions"), ("numpy", "grpc", "google")),
     # the one door from the command line into the server, and to the errors of its settings
     Room("nablad.cli.serve", ("nablad.cli", "nablad.server"), ("pydantic",)),

@@ -20,7 +20,16 @@ import numpy as np
 import pytest
 from google.protobuf.message import Message
 
-from nablad.v1 import dataset_pb2, dataset_pb2_grpc, event_pb2, method_pb2, model_pb2, solver_pb2, solver_pb2_grpc
+from nablad.v1 import (
+    dataset_pb2,
+    dataset_pb2_grpc,
+    derivative_pb2_grpc,
+    event_pb2,
+    method_pb2,
+    model_pb2,
+    solver_pb2,
+    solver_pb2_grpc,
+)
 from nablad.wire import chunks, rpc
 from nablad.wire.tensors import AnyArray, element_of, encode
 
@@ -38,6 +47,7 @@ class Running:
         self.channel = grpc.insecure_channel(self.address, options=rpc.CLIENT_OPTIONS)
         self.solver: Any = solver_pb2_grpc.SolverServiceStub(self.channel)
         self.datasets: Any = dataset_pb2_grpc.DatasetServiceStub(self.channel)
+        self.derivatives: Any = derivative_pb2_grpc.DerivativeServiceStub(self.channel)
 
     def _wait_for_address(self) -> str:
         (line,) = wait_for(lambda: self.logged("server started"), "the server to start", while_alive=self.process)

@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from server.running import TIMEOUT, Running, data, endless, least_squares, quick, refused, result_of, serving
 
 from nablad.server.worker import definitions
-from nablad.v1 import event_pb2, method_pb2, model_pb2, solver_pb2, tensor_pb2
+from nablad.v1 import event_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2, tensor_pb2
 from nablad.wire.tensors import encode
 
 FEATURES, TARGETS = data()
@@ -212,6 +212,8 @@ def test_the_border_knows_every_field_of_the_wire() -> None:
         (definitions.Model, model_pb2.Model),
         (definitions.LeastSquares, model_pb2.LeastSquares),
         (definitions.Network, model_pb2.Network),
+        (definitions.Expression, expression_pb2.Expression),
+        (definitions.NamedArray, tensor_pb2.NamedTensor),
         (definitions.Layer, model_pb2.Layer),
         (definitions.Method, method_pb2.Method),
         (definitions.GradientDescent, method_pb2.GradientDescent),

@@ -63,7 +63,7 @@ def test_the_front_imports_no_engine() -> None:
 
 def test_health_is_told_for_each_service(server: Running) -> None:
     stub: Any = health_pb2_grpc.HealthStub(server.channel)
-    for service in ("", "nablad.v1.SolverService", "nablad.v1.DatasetService"):
+    for service in ("", *(f"nablad.v1.{name}Service" for name in ("Solver", "Dataset", "Derivative"))):
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
@@ -75,7 +75,8 @@ def test_reflection_names_the_services(server: Running) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=TIMEOUT)
     names = {service.name for service in answer.list_services_response.service}
-    assert {"nablad.v1.SolverService", "nablad.v1.DatasetService", "grpc.health.v1.Health"} <= names
+    ours = {f"nablad.v1.{name}Service" for name in ("Solver", "Dataset", "Derivative")}
+    assert ours | {"grpc.health.v1.Health"} <= names
 
 
 def test_the_log_is_one_line_an_event_and_holds_no_data(server: Running) -> None:

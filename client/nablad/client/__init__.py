@@ -9,6 +9,8 @@
         result = run.result()
         result.parameters["theta"], result.success, result.message
 
+        client.gradient(result), client.hessian(model, theta), client.jacobian(job, iteration=3)
+
 AsyncClient is the same with `await` and `async for`. Needs numpy, grpcio and protobuf only.
 """
 
@@ -16,6 +18,8 @@ from nablad.client.aio import AsyncClient
 from nablad.client.aio_run import AsyncJob, AsyncRun
 from nablad.client.arrays import Dataset
 from nablad.client.client import Client
+from nablad.client.derivations import BlockCheck, Derivation, DerivativeCheck, Detailed
+from nablad.client.drawing import GraphDescription
 from nablad.client.errors import (
     Conflict,
     FieldViolation,
@@ -29,29 +33,39 @@ from nablad.client.errors import (
     Unauthenticated,
 )
 from nablad.client.events import Checkpoint, Done, Event, SolveWarning, StateChange
+from nablad.client.expression import Expression
 from nablad.client.iterates import Iterate
 from nablad.client.methods import ArmijoSearch, ConstantStep, GradientDescent, Method, Newton, Stopping
 from nablad.client.models import Layer, LeastSquares, Model, Network
+from nablad.client.named import Named
 from nablad.client.policies import RecordTheta, Thinning
 from nablad.client.results import Counts, Evidence, ModelSummary, Result, Times
 from nablad.client.run import Job, Run
+from nablad.client.sparse import CsrMatrix
 
 __all__ = [
     "ArmijoSearch",
     "AsyncClient",
     "AsyncJob",
     "AsyncRun",
+    "BlockCheck",
     "Checkpoint",
     "Client",
     "Conflict",
     "ConstantStep",
     "Counts",
+    "CsrMatrix",
     "Dataset",
+    "Derivation",
+    "DerivativeCheck",
+    "Detailed",
     "Done",
     "Event",
     "Evidence",
+    "Expression",
     "FieldViolation",
     "GradientDescent",
+    "GraphDescription",
     "InvalidRequest",
     "Iterate",
     "Job",
@@ -63,6 +77,7 @@ __all__ = [
     "Model",
     "ModelSummary",
     "NabladError",
+    "Named",
     "Network",
     "Newton",
     "NotFound",

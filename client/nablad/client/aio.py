@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from numpy.typing import NDArray
 
 from nablad.client import embedded
+from nablad.client.aio_differentiation import AsyncDifferentiation
 from nablad.client.aio_run import AsyncJob, AsyncRun
 from nablad.client.aio_transport import AioTransport
 from nablad.client.arrays import Data, Dataset, upload_array
@@ -29,7 +30,7 @@ from nablad.client.transport import check_target
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncDifferentiation):
     """A connection to a nablad server, for one event loop. As Client, which says more, with await.
 
     Both `async with AsyncClient.embedded() as client` and `client = AsyncClient.connect(...)` work: the connection is

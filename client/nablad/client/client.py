@@ -14,6 +14,7 @@ from nablad.client.core import operations
 from nablad.client.core.requests import solve_spec
 from nablad.client.core.session import Session
 from nablad.client.core.views import JobView, RunView, job_name
+from nablad.client.differentiation import Differentiation
 from nablad.client.methods import Method, Stopping
 from nablad.client.models import Model
 from nablad.client.policies import RecordTheta, Thinning
@@ -25,11 +26,12 @@ DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 10.0
 
 
-class Client:
+class Client(Differentiation):
     """A connection to a nablad server. Make one by `connect` or `embedded`; it may be used from several threads.
 
     Arrays are anything that numpy reads, or a Dataset; those over 1 MiB travel in chunks, and are not sent again where
-    the server has them. Errors are those of nablad.client.errors.
+    the server has them. Errors are those of nablad.client.errors. What is asked of derivatives is explained in
+    nablad.client.differentiation.
     """
 
     def __init__(self, target: str, token: str | None, timeout: float, server: embedded.EmbeddedServer | None) -> None:

@@ -14,7 +14,7 @@ NabladError
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nablad.wire.errors import ErrorDetails, FieldViolation
 
@@ -106,7 +106,10 @@ class ServerError(NabladError):
 # The wire's paths in the words of the arguments of solve, LeastSquares, GradientDescent, ...
 _ARGUMENTS = (
     (re.compile(r"^spec\."), ""),
-    (re.compile(r"^model\.(least_squares|network)\b"), "model"),
+    (re.compile(r"^subject\.solve_job\b"), "model"),
+    (re.compile(r"^subject\."), ""),
+    (re.compile(r"^model\.expression\.graph\b"), "model"),
+    (re.compile(r"^model\.(least_squares|network|expression)\b"), "model"),
     (re.compile(r"^method\.(gradient_descent|newton)\b"), "method"),
     (re.compile(r"^method\.constant(\.step_size)?"), "method.step"),
     (re.compile(r"^method\.armijo\b"), "method.step"),
@@ -114,18 +117,32 @@ _ARGUMENTS = (
 )
 
 
-def argument_name(path: str) -> str:
-    """`spec.model.network.layers[1].width` is the caller's `model.layers[1].width`."""
+# An expression's arrays, which the wire lists and the caller names.
+_LISTED = re.compile(r"^model\.(parameters|data)\[(\d+)\](\.value|\.name)?")
+_MAPPINGS = {"parameters": "start", "data": "data"}
+
+Names = Mapping[str, Sequence[str]]
+"""Of the arrays in an expression's `parameters` and `data`, in order."""
+
+
+def argument_name(path: str, names: Names | None = None) -> str:
+    """`spec.model.network.layers[1].width` is the caller's `model.layers[1].width`; with the names of an expression's
+    arrays, `spec.model.expression.parameters[0].value` is `model.start.b1`.
+    """
     for pattern, replacement in _ARGUMENTS:
         path = pattern.sub(replacement, path)
+    found = _LISTED.match(path)
+    listed = names.get(found[1], ()) if found and names else ()
+    if found and int(found[2]) < len(listed):
+        return f"model.{_MAPPINGS[found[1]]}.{listed[int(found[2])]}{path[found.end() :]}"
     return path
 
 
-def from_details(details: ErrorDetails, target: str) -> NabladError:
+def from_details(details: ErrorDetails, target: str, names: Names | None = None) -> NabladError:
     """The exception for an error that came over the wire from `target`."""
     message = details.message or details.code
     if details.code in ("INVALID_ARGUMENT", "OUT_OF_RANGE"):
-        violations = [FieldViolation(argument_name(v.field), v.description) for v in details.violations]
+        violations = [FieldViolation(argument_name(v.field, names), v.description) for v in details.violations]
         return InvalidRequest(violations, message=message)
     if details.code == "UNAVAILABLE":
         if details.reason:

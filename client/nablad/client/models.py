@@ -18,6 +18,7 @@ import numpy as np
 from nablad.client.arrays import Data, labels, numbers
 from nablad.client.core.encode import Encoder, assign
 from nablad.client.errors import invalid
+from nablad.client.named import Layout
 from nablad.v1 import model_pb2
 
 REDUCTIONS = {"sum": model_pb2.REDUCTION_SUM, "mean": model_pb2.REDUCTION_MEAN}
@@ -35,6 +36,12 @@ def _reduction(value: str) -> model_pb2.Reduction.ValueType:
     if value not in REDUCTIONS:
         raise invalid("model.reduction", f"is {value!r}; choose one of {', '.join(REDUCTIONS)}")
     return REDUCTIONS[value]
+
+
+def _columns(stored: Any) -> int | None:
+    """The columns of a matrix."""
+    shape: tuple[int, ...] = stored.shape
+    return shape[1] if len(shape) == 2 else None
 
 
 def _dtype(value: Any) -> np.dtype[Any]:
@@ -69,6 +76,15 @@ class LeastSquares:
         if self.weights is not None:
             object.__setattr__(self, "weights", numbers(self.weights, "model.weights", like=_dtype(features)))
         _reduction(self.reduction)
+
+    @property
+    def layout(self) -> Layout | None:
+        """The parameters' names and shapes, in the order of theta; None where the features are no matrix."""
+        columns = _columns(self.features)
+        if columns is None:
+            return None
+        shapes: dict[str, tuple[int, ...]] = {"theta": (columns,)}
+        return {**shapes, "intercept": ()} if self.intercept else shapes
 
     def to_proto(self, encoder: Encoder) -> model_pb2.Model:
         """As a nablad.v1.Model."""
@@ -128,6 +144,18 @@ class Network:
             raise invalid("model.layers", "is a list of Layer(width, activation)")
         object.__setattr__(self, "layers", tuple(self.layers))
         _reduction(self.reduction)
+
+    @property
+    def layout(self) -> Layout | None:
+        """The parameters' names and shapes, in the order of theta; None where the inputs are no matrix."""
+        width = _columns(self.inputs)
+        if width is None:
+            return None
+        shapes: dict[str, tuple[int, ...]] = {}
+        for index, layer in enumerate(self.layers):
+            shapes |= {f"A_{index}": (layer.width, width), f"b_{index}": (layer.width,)}
+            width = layer.width
+        return shapes
 
     def to_proto(self, encoder: Encoder) -> model_pb2.Model:
         """As a nablad.v1.Model."""

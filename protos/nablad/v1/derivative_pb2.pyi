@@ -583,7 +583,9 @@ Global___CheckDerivativesResponse: typing_extensions.TypeAlias = CheckDerivative
 
 @typing.final
 class BlockCheck(google.protobuf.message.Message):
-    """The check of one parameter: central differences with steps h from large to small."""
+    """The check of one parameter: central differences with steps h from large to small. It passes where every entry agrees as
+    well as the quotients themselves can tell.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -598,6 +600,7 @@ class BlockCheck(google.protobuf.message.Message):
     ESTIMATED_FIELD_NUMBER: builtins.int
     ENTRIES_FIELD_NUMBER: builtins.int
     PASSED_FIELD_NUMBER: builtins.int
+    CORNER_FIELD_NUMBER: builtins.int
     parameter: builtins.str
     order: builtins.float
     """The slope of log error against log h where the error falls: 2 for central differences of a smooth function."""
@@ -610,6 +613,8 @@ class BlockCheck(google.protobuf.message.Message):
     estimated: builtins.float
     entries: builtins.int
     passed: builtins.bool
+    corner: builtins.bool
+    """The worst entry is at a corner of f: its slopes on the two sides differ."""
     @property
     def steps(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """The steps, relative to max(1, |theta_i|)."""
@@ -632,9 +637,10 @@ class BlockCheck(google.protobuf.message.Message):
         estimated: builtins.float = ...,
         entries: builtins.int = ...,
         passed: builtins.bool = ...,
+        corner: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_order", b"_order", "order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_order", b"_order", "best_error", b"best_error", "best_step", b"best_step", "computed", b"computed", "entries", b"entries", "errors", b"errors", "estimated", b"estimated", "order", b"order", "parameter", b"parameter", "passed", b"passed", "steps", b"steps", "worst_entry", b"worst_entry"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_order", b"_order", "best_error", b"best_error", "best_step", b"best_step", "computed", b"computed", "corner", b"corner", "entries", b"entries", "errors", b"errors", "estimated", b"estimated", "order", b"order", "parameter", b"parameter", "passed", b"passed", "steps", b"steps", "worst_entry", b"worst_entry"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_order", b"_order"]) -> typing.Literal["order"] | None: ...
 
 Global___BlockCheck: typing_extensions.TypeAlias = BlockCheck
@@ -646,7 +652,9 @@ class DescribeGraphRequest(google.protobuf.message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     MAX_NODES_FIELD_NUMBER: builtins.int
     max_nodes: builtins.int
-    """At most so many nodes are told, from the output down; 1000 unless given."""
+    """At most so many nodes are told, those nearest to the output; 1000 unless given. Their operands that are not told are
+    left out.
+    """
     @property
     def subject(self) -> Global___Subject:
         """`of` is `objective` unless given. Values and adjoints are told if a point is given; one point only."""
@@ -685,7 +693,7 @@ class DescribeGraphResponse(google.protobuf.message.Message):
     separable: builtins.bool
     """Whether it is a sum over data rows, so that memory is bounded."""
     value_operations: builtins.float
-    """Floating point operations of one value, and of one value with gradient."""
+    """Floating point operations of one value, and of one value with gradient (with u J for one u, where f is no scalar)."""
     gradient_operations: builtins.float
     live_bytes: builtins.int
     """Bytes of the live set of one value with gradient, and of a tape that would keep everything."""
@@ -758,7 +766,7 @@ class GraphNode(google.protobuf.message.Message):
 
     @property
     def adjoint(self) -> Global___Summary:
-        """d output / d node."""
+        """d output / d node; of an f with several elements, of their sum."""
 
     def __init__(
         self,

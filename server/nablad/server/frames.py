@@ -8,6 +8,9 @@ all little-endian; `length` counts what follows it. The parts of each kind are p
                iterates and warnings after the checkpoint, and an iterate of so small a loss, are journaled already
     VALIDATE   spec                                  -> EVALUATED summary | REFUSED status
     PREDICT    spec, theta tensor, inputs tensor     -> EVALUATED tensor | REFUSED status
+    DERIVE     method name, request, spec, theta tensor, checkpoint state
+                                                     -> EVALUATED response | REFUSED status
+               of a job its spec; theta where it is known, or else the state before the iteration, or nothing
     CANCEL SHUTDOWN
     PAUSE STEER                                      -> REFUSED status: the frames are there, the commands not yet
     READY      JSON {"pid"}
@@ -44,6 +47,7 @@ class Kind(IntEnum):
     PAUSE = 5
     STEER = 6
     SHUTDOWN = 7
+    DERIVE = 8
     READY = 64
     EVENTS = 65
     DATASET = 66
@@ -60,6 +64,7 @@ PARTS = {
     Kind.PAUSE: 0,
     Kind.STEER: 1,
     Kind.SHUTDOWN: 0,
+    Kind.DERIVE: 5,
     Kind.READY: 1,
     Kind.EVENTS: 6,
     Kind.DATASET: 1,

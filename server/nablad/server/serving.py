@@ -33,6 +33,7 @@ from nablad.server.home import InUse, home
 from nablad.server.scheduler import Scheduler
 from nablad.server.services.boundary import Boundary, Tokens
 from nablad.server.services.datasets import DatasetService
+from nablad.server.services.derivatives import DerivativeService
 from nablad.server.services.solver import SolverService
 from nablad.server.services.watching import Watchers
 from nablad.server.settings import Settings, split_address
@@ -40,13 +41,21 @@ from nablad.server.short_requests import ShortRequests
 from nablad.server.store import MemoryStore
 from nablad.server.supervisor import Template
 from nablad.server.worker_config import WorkerConfig
-from nablad.v1 import dataset_pb2, dataset_pb2_grpc, solver_pb2, solver_pb2_grpc
+from nablad.v1 import (
+    dataset_pb2,
+    dataset_pb2_grpc,
+    derivative_pb2,
+    derivative_pb2_grpc,
+    solver_pb2,
+    solver_pb2_grpc,
+)
 from nablad.wire import rpc
 from nablad.wire.deserializers import MalformedRequests
 
 SERVICES = (
     solver_pb2.DESCRIPTOR.services_by_name["SolverService"].full_name,
     dataset_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
+    derivative_pb2.DESCRIPTOR.services_by_name["DerivativeService"].full_name,
 )
 OVERALL = ""
 REASON = "the server was stopped"
@@ -156,6 +165,7 @@ class Server:
         self._short = ShortRequests(self._template, self._catalog, settings)
         self._watchers = Watchers(self._store, self._scheduler, settings)
         self._solver = SolverService(self._store, self._scheduler, self._short, self._watchers, self._catalog, settings)
+        self._derivatives = DerivativeService(self._store, self._short, self._catalog, settings)
         self._health = health.aio.HealthServicer()
         tokens = [] if settings.token is None else [Tokens(settings.token.get_secret_value())]
         self._grpc = grpc.aio.server(
@@ -168,6 +178,7 @@ class Server:
         dataset_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetService(self._catalog, self._scheduler, self._settings), self._grpc
         )
+        derivative_pb2_grpc.add_DerivativeServiceServicer_to_server(self._derivatives, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         try:
@@ -194,7 +205,7 @@ class Server:
         """Ends jobs and streams in order, within the time there is."""
         deadline = asyncio.get_running_loop().time() + self._shutdown_seconds
         await self._health.enter_graceful_shutdown()
-        self._solver.draining = True
+        self._solver.draining = self._derivatives.draining = True
         ended = False
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):

@@ -26,6 +26,13 @@ class Limits(BaseModel):
     rows: PositiveInt = 10**9
     parameters: PositiveInt = 10**8
     layers: PositiveInt = 256
+    expression_text: PositiveInt = 100_000
+    """Characters."""
+    expression_nodes: PositiveInt = 200_000
+    expression_inputs: PositiveInt = 10_000
+    """Parameters and data arrays, each."""
+    expression_constant_bytes: PositiveInt = 256 * MIB
+    """Of all constants together, and of what is computed from them alone."""
     hessian_bytes: PositiveInt = 2 * GIB
     """What a method with a full Hessian may take for one p x p matrix."""
     workspace_bytes: PositiveInt = 8 * GIB
@@ -53,6 +60,12 @@ class Limits(BaseModel):
     """Of those together."""
     prediction_bytes: PositiveInt = GIB
     """What a prediction may give back."""
+    derivative_bytes: PositiveInt = GIB
+    """What a derivative may give back."""
+    taylor_order: PositiveInt = 64
+    check_entries: PositiveInt = 10_000
+    """Of each parameter, that a check of derivatives looks at."""
+    described_nodes: PositiveInt = 10_000
 
 
 class Settings(BaseModel):

@@ -1,7 +1,7 @@
-"""Validations and predictions: one worker of their own, so that nobody's short request waits behind a long solve.
+"""Validations, predictions and derivatives: one worker of their own, so that nobody waits behind a long solve.
 
-Requests wait in a bounded line and are answered one by one. One that takes too long, or kills the worker, is refused,
-and a new worker takes the next.
+Requests wait in a bounded line and are answered one by one. One whose client goes away is given up. One that takes too
+long, or kills the worker, is refused, and a new worker takes the next.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from nablad.server import errors, logs
 from nablad.server.datasets.catalog import Catalog
@@ -111,7 +112,7 @@ class ShortRequests:
                 continue  # its client is gone
             limit = self._settings.short_request_seconds
             try:
-                reply = await asyncio.wait_for(self._exchange(worker, request.frame), limit)
+                reply = await asyncio.wait_for(self._exchange(worker, request), limit)
             except WorkerLost:
                 request.deaths += 1
                 if request.deaths < MAX_DEATHS:  # the worker may have been dead before
@@ -133,8 +134,20 @@ class ShortRequests:
         self._wanted = asyncio.get_running_loop().create_future()
         return await worker.idle_until(self._wanted)
 
-    async def _exchange(self, worker: Worker, frame: Frame) -> Frame:
-        await worker.send(frame)
+    async def _exchange(self, worker: Worker, request: _Request) -> Frame:
+        """The reply. Where the client goes away meanwhile, the worker is told to give up; it replies all the same."""
+        await worker.send(request.frame)
+        reply = asyncio.ensure_future(self._reply(worker))
+        either: set[asyncio.Future[Any]] = {reply, request.answer}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not reply.done():
+                await worker.send(Frame(Kind.CANCEL))
+            return await reply
+        finally:
+            reply.cancel()
+
+    async def _reply(self, worker: Worker) -> Frame:
         while True:
             reply = await worker.receive()
             if reply.kind is not Kind.DATASET:

@@ -40,7 +40,12 @@ def array(tensor: tensor_pb2.Tensor, arrays: Arrays) -> AnyArray:
     try:
         return tensors.decode(tensor, resolve=arrays.__getitem__)
     except TensorError as error:
-        raise ServerError(f"the server sent an array that cannot be read ({error})") from error
+        raise unreadable(error) from error
+
+
+def unreadable(error: TensorError) -> ServerError:
+    """An array that contradicts itself."""
+    return ServerError(f"the server sent an array that cannot be read ({error})")
 
 
 def moment(stamp: Timestamp) -> datetime:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from nablad.client.arrays import Data, numbers
 from nablad.client.core.encode import Encoder, assign
-from nablad.client.errors import invalid
+from nablad.client.errors import Names, invalid
 from nablad.client.methods import Method, Stopping
 from nablad.client.models import Model
 from nablad.client.policies import RecordTheta
@@ -42,8 +42,18 @@ def solve_spec(
     return spec, encoder
 
 
+def names_in(request: Message) -> Names:
+    """The names of an expression's arrays, in whatever request it is."""
+    for holder in ("spec", "subject"):
+        if holder in request.DESCRIPTOR.fields_by_name:
+            expression = getattr(request, holder).model.expression
+            return {member: [row.name for row in getattr(expression, member)] for member in ("parameters", "data")}
+    return {}
+
+
 _EXPECTED: dict[str, tuple[type[Message], str]] = {
-    "model": (model_pb2.Model, "a LeastSquares(...) or a Network(...)"),
+    "model": (model_pb2.Model, "a LeastSquares(...), a Network(...) or an Expression"),
+    "subject": (model_pb2.Model, "a model, or a job (a Job, a Run, a Result or a name)"),
     "method": (method_pb2.Method, "a Newton() or a GradientDescent(...)"),
     "stopping": (method_pb2.Stopping, "a Stopping(...)"),
     "record_theta": (solver_pb2.RecordTheta, "a RecordTheta"),
@@ -59,5 +69,5 @@ def part(value: Any, argument: str, *context: Any) -> Any:
     if describes and not isinstance(value, type):
         message = value.to_proto(*context)
     if not isinstance(message, kind):
-        raise invalid(argument, f"is {value!r:.80}; {example} is needed")
+        raise invalid("model" if argument == "subject" else argument, f"is {value!r:.80}; {example} is needed")
     return message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nablad.client.core.effects import Rpc
 
 _SOLVER = "/nablad.v1.SolverService"
+_DERIVATIVES = "/nablad.v1.DerivativeService"
 _DATASETS = "/nablad.v1.DatasetService"
 
 SOLVE = Rpc(f"{_SOLVER}/Solve")
@@ -15,6 +16,16 @@ CANCEL_JOB = Rpc(f"{_SOLVER}/CancelSolveJob", quick=True)
 DELETE_JOB = Rpc(f"{_SOLVER}/DeleteSolveJob", quick=True, deletes=True)
 WATCH_JOB = Rpc(f"{_SOLVER}/WatchSolveJob")
 PREDICT = Rpc(f"{_SOLVER}/Predict")
+VALUE = Rpc(f"{_DERIVATIVES}/Value")
+GRADIENT = Rpc(f"{_DERIVATIVES}/Gradient")
+JACOBIAN = Rpc(f"{_DERIVATIVES}/Jacobian")
+HESSIAN = Rpc(f"{_DERIVATIVES}/Hessian")
+HVP = Rpc(f"{_DERIVATIVES}/HessianVectorProduct")
+JVP = Rpc(f"{_DERIVATIVES}/JacobianVectorProduct")
+VJP = Rpc(f"{_DERIVATIVES}/VectorJacobianProduct")
+TAYLOR = Rpc(f"{_DERIVATIVES}/Taylor")
+CHECK = Rpc(f"{_DERIVATIVES}/CheckDerivatives")
+DESCRIBE = Rpc(f"{_DERIVATIVES}/DescribeGraph")
 UPLOAD = Rpc(f"{_DATASETS}/UploadDataset")
 DOWNLOAD = Rpc(f"{_DATASETS}/DownloadDataset")
 GET_DATASET = Rpc(f"{_DATASETS}/GetDataset", quick=True)

@@ -16,6 +16,7 @@ from nablad.client.arrays import Dataset
 from nablad.client.core import decode, rpcs
 from nablad.client.core.effects import Call, CallFailed, Cancel, Open, Operation, Receive, Rpc, Send, Sleep
 from nablad.client.core.encode import Encoder, dataset_name
+from nablad.client.core.requests import names_in
 from nablad.client.core.retry import Backoff, worth_another_try
 from nablad.client.errors import NabladError, NotFound, ServerError, ServerUnavailable, from_details
 from nablad.v1 import dataset_pb2, solver_pb2
@@ -36,11 +37,11 @@ class Session:
         self.reached = False
         """Whether the server has ever answered."""
 
-    def error(self, details: ErrorDetails) -> NabladError:
-        """The exception for an error of this server's."""
+    def error(self, details: ErrorDetails, request: Message | None = None) -> NabladError:
+        """The exception for an error of this server's, to this request."""
         if details.code == "UNAVAILABLE" and self.reached and not details.reason:
             return ServerUnavailable(f"the connection to {self.target} was lost, and could not be had again")
-        return from_details(details, self.target)
+        return from_details(details, self.target, None if request is None else names_in(request))
 
     def wait_before(self, failures: int, details: ErrorDetails) -> float | None:
         """Seconds until the next try after that many failures in a row; None to give up."""
@@ -61,7 +62,7 @@ class Session:
                     return kind()
                 delay = self.wait_before(failures, failure.details)
                 if delay is None:
-                    raise self.error(failure.details) from None
+                    raise self.error(failure.details, request) from None
                 yield Sleep(delay)
             else:
                 self.reached = True

@@ -199,7 +199,7 @@ class Watch:
         yield Sleep(delay)
 
     def _final(self, details: ErrorDetails) -> Exception:
-        error = self._session.error(details)
+        error = self._session.error(details, self._solve)
         if isinstance(error, ServerUnavailable) and self.job:
             return ServerUnavailable(
                 f"lost the stream of {self.job} for good ({details.message or details.code}); take it up with "

@@ -18,13 +18,12 @@ from nablad.server.errors import (
     InvalidRequest,
     LimitReached,
     RequestIdTaken,
-    ResourceNotFound,
     Unavailable,
     WrongState,
 )
 from nablad.server.frames import Frame, Kind
 from nablad.server.scheduler import Scheduler
-from nablad.server.services import pages, views
+from nablad.server.services import jobs, pages, views
 from nablad.server.services.watching import Watchers
 from nablad.server.settings import Settings
 from nablad.server.short_requests import ShortRequests
@@ -75,7 +74,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
 
     async def GetSolveJob(self, request: solver_pb2.GetSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
         """The job as it is now."""
-        return self._view(await self._get(request.name))
+        return self._view(await jobs.find(self._store, request.name))
 
     async def ListSolveJobs(
         self, request: solver_pb2.ListSolveJobsRequest, context: Context
@@ -102,12 +101,12 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
 
     async def CancelSolveJob(self, request: solver_pb2.CancelSolveJobRequest, context: Context) -> solver_pb2.SolveJob:
         """Asks for the end."""
-        await self._get(request.name)
+        await jobs.find(self._store, request.name)
         return self._view(await self._scheduler.cancel(request.name))
 
     async def DeleteSolveJob(self, request: solver_pb2.DeleteSolveJobRequest, context: Context) -> empty_pb2.Empty:
         """Forgets a job that has ended."""
-        record = await self._get(request.name)
+        record = await jobs.find(self._store, request.name)
         if record.state not in FINAL:
             raise WrongState(f"{record.name} has not ended: cancel it first", "JOB_NOT_ENDED", record.name)
         await self._store.delete(record.name)
@@ -117,23 +116,16 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         self, request: solver_pb2.WatchSolveJobRequest, context: Context
     ) -> None:
         """Streams the journal."""
-        record = await self._get(request.name)
+        record = await jobs.find(self._store, request.name)
         self._watchers.check(request.thinning)
         await self._watch(record, request.after_seq, request.thinning, context)
 
     async def Predict(self, request: solver_pb2.PredictRequest, context: Context) -> solver_pb2.PredictResponse:
         """The model's output at the job's result."""
-        record = await self._get(request.solve_job, "solve_job")
-        result = views.outcome_of(record)
-        if result is None:
-            raise WrongState(f"{record.name} has not ended yet: watch it to its end", "JOB_NOT_ENDED", record.name)
-        if not result.HasField("theta"):
-            raise WrongState(f"{record.name} ended without a point", "JOB_HAS_NO_POINT", record.name)
-        for used in (*record.datasets, *references.datasets_in(result.theta)):
-            if self._catalog.find(used) is None:
-                message = f"{used}, which {record.name} used, has been deleted: upload it again"
-                raise WrongState(message, "DATASET_DELETED", used)
-        parts = (record.spec, result.theta.SerializeToString(), request.inputs.SerializeToString())
+        record = await jobs.find(self._store, request.solve_job, "solve_job")
+        theta = jobs.point_of(record)
+        jobs.check_datasets(record, self._catalog, theta)
+        parts = (record.spec, theta.SerializeToString(), request.inputs.SerializeToString())
         outputs = await self._short.ask(Frame(Kind.PREDICT, parts))
         return solver_pb2.PredictResponse(outputs=tensor_pb2.Tensor.FromString(outputs))
 
@@ -151,15 +143,6 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
 
     def _view(self, record: JobRecord) -> solver_pb2.SolveJob:
         return views.job_of(record, self._scheduler.position(record.name), full=True)
-
-    async def _get(self, name: str, field: str = "name") -> JobRecord:
-        if not name:
-            raise InvalidRequest([(field, "is required: the job's name, solveJobs/{id}")])
-        try:
-            names.id_of(names.JOBS, name)
-        except ValueError as error:
-            raise ResourceNotFound(name, str(error)) from None
-        return await self._store.get(name)
 
     async def _create(self, spec: solver_pb2.SolveSpec, request_id: str) -> JobRecord:
         fingerprint = hashlib.sha256(spec.SerializeToString(deterministic=True)).digest()

@@ -42,10 +42,12 @@ def job_of(record: JobRecord, position: int | None, *, full: bool) -> solver_pb2
 
 
 def outline_of(spec: solver_pb2.SolveSpec) -> bytes:
-    """A spec without the elements of its tensors, serialized."""
+    """A spec without the elements of its tensors, and without the nodes of its graph, serialized."""
     bare = solver_pb2.SolveSpec()
     bare.CopyFrom(spec)
     strip(bare)
+    if bare.model.expression.HasField("graph"):
+        bare.model.expression.graph.ClearField("nodes")
     return bare.SerializeToString()
 
 

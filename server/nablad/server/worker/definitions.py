@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nablad.server.settings import Limits
-from nablad.v1 import model_pb2, tensor_pb2
+from nablad.v1 import expression_pb2, model_pb2, tensor_pb2
 from nablad.wire.tensors import AnyArray, TensorError, decode
 
 
@@ -122,9 +122,37 @@ class Network(Definition):
     seed: NonNegativeInt | None = None
 
 
+class NamedArray(Definition):
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    value: Array
+
+
+class Expression(Definition):
+    text: str | None = None
+    graph: expression_pb2.ExpressionGraph | None = None
+    parameters: Annotated[list[NamedArray], Field(min_length=1)]
+    data: list[NamedArray] = []
+    response: Array = None
+    residual: bool = False
+
+    @model_validator(mode="after")
+    def _is_defined(self, info: ValidationInfo) -> Self:
+        around: Surroundings = info.context  # type: ignore[assignment]
+        if self.text is None and self.graph is None:
+            raise PydanticCustomError("missing", "is required: give text or graph")
+        if self.text is not None and len(self.text) > around.limits.expression_text:
+            raise PydanticCustomError(
+                "text",
+                "has {length} characters; at most {limit} are allowed: send a graph",
+                {"length": len(self.text), "limit": around.limits.expression_text, "member": "text"},
+            )
+        return self
+
+
 class Model(OneOf):
     least_squares: LeastSquares | None = None
     network: Network | None = None
+    expression: Expression | None = None
 
 
 class ConstantStep(Definition):
@@ -192,12 +220,12 @@ class Spec(Definition):
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """The set fields of a message as a dict; tensors and durations as they are."""
+    """The set fields of a message as a dict; tensors, graphs and durations as they are."""
     return {descriptor.name: _plain(value) for descriptor, value in message.ListFields()}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tensor_pb2.Tensor | Duration):
+    if isinstance(value, tensor_pb2.Tensor | expression_pb2.ExpressionGraph | Duration):
         return value
     if isinstance(value, Message):
         return to_dict(value)

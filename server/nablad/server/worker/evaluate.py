@@ -1,4 +1,6 @@
-"""Short requests, carried out in the reserved worker: what is a spec worth, what does a result predict."""
+"""Short requests, carried out in the reserved worker: what is a spec worth, what does a result predict, what are the
+derivatives.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import numpy as np
 
 from nablad import solvers
 from nablad.server.frames import Frame, Kind
+from nablad.server.worker.derive import derive
 from nablad.server.worker.problem import WorkerContext, build
 from nablad.server.worker.violations import Violations
 from nablad.v1 import solver_pb2, tensor_pb2
@@ -15,7 +18,7 @@ from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import AnyArray, TensorError, decode
 
 
-def validate(frame: Frame, context: WorkerContext) -> bytes:
+def validate(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
     """The ModelSummary of a spec. Violations."""
     problem = build(solver_pb2.SolveSpec.FromString(frame.parts[0]), context)
     problem.model.objective()  # what cannot be compiled is found now
@@ -30,7 +33,7 @@ def validate(frame: Frame, context: WorkerContext) -> bytes:
     return summary.SerializeToString()
 
 
-def predict(frame: Frame, context: WorkerContext) -> bytes:
+def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
     """The Tensor of a model's outputs at theta for new inputs. Violations."""
     message, theta, inputs = frame.parts
     spec = solver_pb2.SolveSpec.FromString(message)
@@ -61,4 +64,7 @@ def _decoded(data: bytes, field: str, context: WorkerContext) -> AnyArray:
         raise Violations([FieldViolation(error.field or field, error.message)]) from None
 
 
-EVALUATIONS: dict[Kind, Callable[[Frame, WorkerContext], bytes]] = {Kind.VALIDATE: validate, Kind.PREDICT: predict}
+Evaluation = Callable[[Frame, WorkerContext, solvers.Control], bytes]
+
+EVALUATIONS: dict[Kind, Evaluation] = {Kind.VALIDATE: validate, Kind.PREDICT: predict, Kind.DERIVE: derive}
+"""A Control is cancelled when nobody waits for the answer any more."""

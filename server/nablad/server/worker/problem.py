@@ -16,15 +16,16 @@ from nablad import solvers
 from nablad.server.datasets.files import DatasetFiles
 from nablad.server.settings import Limits
 from nablad.server.worker import definitions
+from nablad.server.worker.expressions import expression
 from nablad.server.worker.violations import Violations, from_pydantic
-from nablad.v1 import solver_pb2, tensor_pb2
+from nablad.v1 import model_pb2, solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, TensorError, encode, join
 
 MESSAGE_BYTES = 4 << 20
 """Of the tensors inside one message, which must stay below the limit of gRPC."""
 
-Model: TypeAlias = solvers.LeastSquares | solvers.Network
+Model: TypeAlias = solvers.LeastSquares | solvers.Network | solvers.Expression
 Method: TypeAlias = solvers.GradientDescent | solvers.Newton
 
 
@@ -81,19 +82,15 @@ class Problem:
 
 def build(spec: solver_pb2.SolveSpec, context: WorkerContext) -> Problem:
     """The problem that a spec describes. Violations, with paths that begin with `spec`."""
-    _check_layers(spec, context.limits)
+    _check_counts(spec.model, "spec.model", context.limits)
     around = definitions.Surroundings(context.resolve, context.limits)
     try:
         checked = definitions.Spec.model_validate(definitions.to_dict(spec), context=around)
     except ValidationError as error:
         raise Violations(from_pydantic(error, "spec")) from None
-    kind, definition = checked.model.chosen
-    field = f"spec.model.{kind}"
-    _check_size_before(kind, definition, field, context.limits)
-    try:
-        model = _MODELS[kind](definition)
-    except solvers.InvalidModel as error:
-        raise Violations([FieldViolation(join(field, error.field), error.message)]) from None
+    model = _model(checked.model, around, "spec.model")
+    if isinstance(model, solvers.Expression) and not model.solvable:
+        _refuse_to_solve(model)
     method_field, method = _method(checked.method)
     problem = Problem(
         model,
@@ -103,8 +100,43 @@ def build(spec: solver_pb2.SolveSpec, context: WorkerContext) -> Problem:
         _stopping(checked.stopping),
         _record(checked.record_theta),
     )
-    _check_limits(problem, field, checked, context.limits)
+    _check_limits(problem, f"spec.model.{checked.model.chosen[0]}", checked, context.limits)
     return problem
+
+
+def build_model(message: model_pb2.Model, context: WorkerContext, field: str) -> Model:
+    """A model alone, for its derivatives; `field` is its path. Violations."""
+    _check_counts(message, field, context.limits)
+    around = definitions.Surroundings(context.resolve, context.limits)
+    try:
+        checked = definitions.Model.model_validate(definitions.to_dict(message), context=around)
+    except ValidationError as error:
+        raise Violations(from_pydantic(error, field)) from None
+    model = _model(checked, around, field)
+    size, limit = model.cost().workspace_bytes, context.limits.workspace_bytes
+    if size > limit:
+        text = f"needs about {size} bytes to evaluate; at most {limit} are allowed"
+        raise Violations([FieldViolation(field, text)])
+    return model
+
+
+def _model(checked: definitions.Model, around: definitions.Surroundings, field: str) -> Model:
+    kind, definition = checked.chosen
+    field = f"{field}.{kind}"
+    _check_size_before(kind, definition, field, around.limits)
+    if kind == "expression":
+        return expression(definition, around, field)
+    try:
+        return _MODELS[kind](definition)
+    except solvers.InvalidModel as error:
+        raise Violations([FieldViolation(join(field, error.field), error.message)]) from None
+
+
+def _refuse_to_solve(model: solvers.Expression) -> None:
+    try:
+        model.objective()
+    except solvers.InvalidModel as error:
+        raise Violations([FieldViolation("spec.model.expression", error.message)]) from None
 
 
 def _given(definition: definitions.Definition, *names: str) -> dict[str, Any]:
@@ -186,36 +218,67 @@ def _record(definition: definitions.RecordTheta) -> solvers.RecordTheta:
     return solvers.RecordTheta.never() if definition.never else solvers.RecordTheta.best_and_final()
 
 
-def _check_layers(spec: solver_pb2.SolveSpec, limits: Limits) -> None:
+def _check_counts(model: model_pb2.Model, field: str, limits: Limits) -> None:
     """Before they are looked at one by one: a message has room for millions."""
-    count = len(spec.model.network.layers)
-    if count > limits.layers:
-        raise Violations(
-            [FieldViolation("spec.model.network.layers", f"has {count}; at most {limits.layers} are allowed")]
-        )
+    counts = (
+        (f"{field}.network.layers", len(model.network.layers), limits.layers),
+        (f"{field}.expression.parameters", len(model.expression.parameters), limits.expression_inputs),
+        (f"{field}.expression.data", len(model.expression.data), limits.expression_inputs),
+        (f"{field}.expression.graph.nodes", len(model.expression.graph.nodes), limits.expression_nodes),
+        (f"{field}.expression.graph.constants", len(model.expression.graph.constants), limits.expression_nodes),
+    )
+    found = [
+        FieldViolation(path, f"has {count}; at most {limit} are allowed")
+        for path, count, limit in counts
+        if count > limit
+    ]
+    if found:
+        raise Violations(found)
 
 
 def _check_size_before(kind: str, definition: Any, field: str, limits: Limits) -> None:
     """What would take memory by being built."""
-    found: list[FieldViolation] = []
-    data = "features" if kind == "least_squares" else "inputs"
-    array = getattr(definition, data)
-    rows, width = (array.shape[0], array.shape[1]) if array.ndim == 2 else (0, 0)
-    if rows > limits.rows:
-        found.append(FieldViolation(f"{field}.{data}", f"has {rows} rows; at most {limits.rows} are allowed"))
-    if kind == "network":
-        parameters = 0
-        for layer in definition.layers:
-            parameters += layer.width * (width + 1)
-            width = layer.width
-        if parameters > limits.parameters:
-            found.append(
-                FieldViolation(
-                    f"{field}.layers", f"make {parameters} parameters; at most {limits.parameters} are allowed"
-                )
-            )
+    found = [
+        FieldViolation(f"{field}.{path}", f"has {rows} rows; at most {limits.rows} are allowed")
+        for path, rows in _ROWS_OF[kind](definition)
+        if rows > limits.rows
+    ]
+    path, parameters = _PARAMETERS_OF[kind](definition)
+    if parameters > limits.parameters:
+        message = f"make {parameters} parameters; at most {limits.parameters} are allowed"
+        found.append(FieldViolation(f"{field}.{path}", message))
     if found:
         raise Violations(found)
+
+
+def _length(array: AnyArray | None) -> int:
+    return len(array) if array is not None and array.ndim else 0
+
+
+def _expression_rows(definition: definitions.Expression) -> list[tuple[str, int]]:
+    arrays = [(f"data[{i}].value", row.value) for i, row in enumerate(definition.data)]
+    return [(path, _length(array)) for path, array in [*arrays, ("response", definition.response)]]
+
+
+def _network_parameters(definition: definitions.Network) -> tuple[str, int]:
+    width = definition.inputs.shape[1] if definition.inputs.ndim == 2 else 0
+    parameters = 0
+    for layer in definition.layers:
+        parameters += layer.width * (width + 1)
+        width = layer.width
+    return "layers", parameters
+
+
+_ROWS_OF: dict[str, Callable[[Any], list[tuple[str, int]]]] = {
+    "least_squares": lambda d: [("features", _length(d.features))],
+    "network": lambda d: [("inputs", _length(d.inputs))],
+    "expression": _expression_rows,
+}
+_PARAMETERS_OF: dict[str, Callable[[Any], tuple[str, int]]] = {
+    "least_squares": lambda d: ("features", d.features.shape[1] if d.features.ndim == 2 else 0),
+    "network": _network_parameters,
+    "expression": lambda d: ("parameters", sum(row.value.size for row in d.parameters)),
+}
 
 
 def _check_limits(problem: Problem, field: str, spec: definitions.Spec, limits: Limits) -> None:

@@ -27,7 +27,7 @@ from nablad.server.worker.emitter import Emitter, Flusher
 from nablad.server.worker.problem import WorkerContext
 from nablad.server.worker.violations import Violations
 from nablad.server.worker_config import WorkerConfig
-from nablad.solvers import Control
+from nablad.solvers import Control, Interrupted
 from nablad.wire import errors
 
 
@@ -63,7 +63,7 @@ class _Process:
             if frame.kind is Kind.SOLVE:
                 self._solve(frame, control)
             else:
-                self._evaluate(frame)
+                self._evaluate(frame, control)
 
     def _read(self) -> None:
         try:
@@ -74,8 +74,7 @@ class _Process:
                     message = f"this server cannot {frame.kind.name.lower()} a job"
                     self._send(_refused(errors.unimplemented(message)))
                 else:
-                    if frame.kind is Kind.SOLVE:
-                        self._control = Control()
+                    self._control = Control()
                     self._commands.put((frame, self._control))
         except FrameError:
             traceback.print_exc()
@@ -105,11 +104,13 @@ class _Process:
         trace = "".join(traceback.format_exception(error))
         self._send(Frame(Kind.FAILED, (status.encode(), message.encode(), trace.encode()), frame.epoch))
 
-    def _evaluate(self, frame: Frame) -> None:
+    def _evaluate(self, frame: Frame, control: Control) -> None:
         try:
-            reply = Frame(Kind.EVALUATED, (evaluate.EVALUATIONS[frame.kind](frame, self._context),))
+            reply = Frame(Kind.EVALUATED, (evaluate.EVALUATIONS[frame.kind](frame, self._context, control),))
         except Violations as found:
             reply = _refused(errors.invalid_argument(found.rows))
+        except Interrupted:
+            reply = _refused(errors.unavailable("the request was given up", reason="CANCELLED"))
         except MemoryError:
             message = "the server has not enough memory for this model"
             self._send(_refused(errors.resource_exhausted(message, reason="OUT_OF_MEMORY", subject="memory")))

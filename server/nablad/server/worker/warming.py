@@ -28,7 +28,7 @@ def warm_up() -> None:
         getattr(nablad.solvers, name)
     context = WorkerContext(DatasetFiles(Path(os.devnull)), Limits(), 1, lambda _: None)
     for spec in _specs():
-        evaluate.validate(Frame(Kind.VALIDATE, (spec.SerializeToString(),)), context)
+        evaluate.validate(Frame(Kind.VALIDATE, (spec.SerializeToString(),)), context, solvers.Control())
         problem = build(spec, context)
         control = solvers.Control()
         objective = problem.model.objective(checkpoint=control.checkpoint)
