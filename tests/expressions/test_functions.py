@@ -81,6 +81,7 @@ CASES: dict[str, list[Case]] = {
     "logical_not": [lambda f, a: f(a.w) * 1.0, lambda f, a: f(a.v > 0) * 1.0],
     "invert": [lambda f, a: f(a.v > 0) * 1.0],
     "where": [lambda f, a: f(a.v > 0, a.v, 0.0), lambda f, a: f(a.w == 0, 1.0, a.M)],
+    "select": [lambda f, a: f([a.v > 1, a.v > 0], [a.v, a.u], -1.0), lambda f, a: f([a.w == 0], [2.0]) * a.v],
     "clip": [
         lambda f, a: f(a.v, -1.0, 1.0),
         lambda f, a: f(a.v, None, a.u),
@@ -127,6 +128,7 @@ CASES: dict[str, list[Case]] = {
     "hstack": [*pieces, lambda f, a: f([a.c, a.t])],
     "vstack": pieces,
     "column_stack": [*pieces, lambda f, a: f([a.t, a.S])],
+    "block": [lambda f, a: f([[a.S, a.P], [a.P, a.S]]), lambda f, a: f([a.t, a.v]), lambda f, a: f([[a.t], [a.t]])],
     "append": [lambda f, a: f(a.v, a.t), lambda f, a: f(a.S, a.P, axis=1)],
     "split": [lambda f, a: f(a.v, 2)[1], lambda f, a: f(a.M, [1, 3], axis=1)[1]],
     "repeat": [lambda f, a: f(a.M, 2), lambda f, a: f(a.M, 3, axis=1)],
@@ -291,5 +293,7 @@ def test_an_unknown_function_names_its_neighbours() -> None:
         TypeError, match=r"unexpected keyword argument 'where'; it is sum\(x, axis=None, keepdims=False\)"
     ):
         trace(lambda p: np.sum(p["x"], where=[True, False, True]), {"x": (3,)})
+    with pytest.raises(TypeError, match=r"np.linalg.svd has no rule .* there are det, slogdet"):
+        trace(np.linalg.svd, (3, 3))
     with pytest.raises(ExpressionError, match="did you mean 'arctan'"):
         parse("arctann(x)", {"x": ()})

@@ -157,6 +157,8 @@ def test_data_rows_are_a_number_to_compute_with() -> None:
         (lambda p: len(p["x"]), TypeError, "a scalar has none"),
         (lambda p: list(p["x"]), TypeError, "a scalar has none"),
         (lambda p: p["v"][p["v"] > 0], TypeError, r"use np.where\(condition, x, 0\)"),
+        (lambda p: p["x"] * 10**400, OverflowError, "too large"),
+        (lambda p: max(p["v"]), TypeError, "np.maximum and np.minimum rather than max and min"),
         (lambda p: 1 / 0, ZeroDivisionError, "division by zero"),
         (lambda p, d: 1, TypeError, r"is called as f\(p\), the parameters, but it is f\(p, d\)"),
         (3, TypeError, "a function is needed, not 3"),

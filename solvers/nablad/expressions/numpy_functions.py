@@ -27,8 +27,6 @@ INSTEAD = {
     "array_equal": "compare with == and np.all, or compare x.node with y.node",
     "linalg.pinv": "use np.linalg.solve(A.T @ A, A.T)",
     "linalg.lstsq": "use np.linalg.solve(A.T @ A, A.T @ b)",
-    "linalg.eigvalsh": "of the functions of a matrix there are det, inv, solve, cholesky, trace and norm",
-    "linalg.svd": "of the functions of a matrix there are det, inv, solve, cholesky, trace and norm",
     "count_nonzero": "use np.sum(x != 0)",
     "imag": "expressions are real",
     "interp": "write it with np.where, or as a matrix of weights times the values",
@@ -110,4 +108,8 @@ def _seen_shape(x: Any) -> Any:
 
 def _unknown(name: str) -> TypeError:
     hint = f": {INSTEAD[name]}" if name in INSTEAD else suggestion(name, NAMES)
+    if name.startswith("linalg.") and name not in INSTEAD:
+        hint = (
+            ": of the functions of a matrix there are det, slogdet, inv, solve, cholesky, trace, norm and matrix_power"
+        )
     return TypeError(f"np.{name} has no rule for symbols, and so no derivative{hint}")

@@ -189,7 +189,10 @@ class Symbol:
     # What needs numbers
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(f"{UNKNOWN}, so neither `if` nor `and` can look at one: use np.where(condition, x, y)")
+        raise TypeError(
+            f"{UNKNOWN}, so neither `if` nor `and` can look at one: use np.where(condition, x, y), and np.maximum and "
+            "np.minimum rather than max and min"
+        )
 
     def __float__(self) -> NoReturn:
         raise TypeError(
@@ -276,7 +279,7 @@ def lift(value: Operand) -> Node:
         return value
     if isinstance(value, _NUMBERS):
         # What `constant` makes of a float, without the array.
-        return make("constant", (), (_FLOAT64, (), _bytes_of(value)))
+        return make("constant", (), (_FLOAT64, (), _bytes_of(float(value))))
     return _lift_array(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,15 @@ def logical_xor(x: Operand, y: Operand) -> Symbol:
 
 def where(condition: Operand, x: Operand, y: Operand) -> Symbol:
     return s.where(condition, x, y)
+
+
+def select(condlist: Sequence[Operand], choicelist: Sequence[Operand], default: Operand = 0.0) -> Symbol:
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ValueError(f"select needs a choice for each condition, not {len(choicelist)} for {len(condlist)}")
+    result = Symbol(number(default))
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = s.where(condition, choice, result)
+    return result
 
 
 def clip(x: Operand, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None) -> Symbol:
@@ -195,6 +204,7 @@ ROWS: tuple[Function, ...] = (
     Function("bitwise_xor", bitwise("^", logical_xor), "numpy's (x > 0) ^ (y > 0)"),
     Function("invert", invert, "numpy's ~(x > 0)", ("bitwise_not", "bitwise_invert")),
     Function("where", where, "x where the condition holds, y elsewhere"),
+    Function("select", select, "the choice of the first condition that holds"),
     Function("clip", clip, "x, held between min and max"),
     Function("round", rounded, "nearest whole number, halves to the even one", ("rint", "around")),
     Function("polygamma", polygamma, "n-th derivative of digamma"),

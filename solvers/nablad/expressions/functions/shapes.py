@@ -85,6 +85,17 @@ def column_stack(arrays: Any) -> Symbol:
     return s.concatenate([s.expand_dims(piece, 1) if piece.ndim < 2 else piece for piece in pieces], 1)
 
 
+def block(arrays: Any) -> Symbol:
+    """A matrix of blocks: a list of rows of blocks, or one row."""
+    if not isinstance(arrays, list):
+        return Symbol(number(arrays))
+    if any(isinstance(row, list) for row in arrays):
+        return s.concatenate([with_rank(block(row), 2) for row in arrays], -2)
+    blocks = [number(piece) for piece in arrays]
+    rank = max((len(piece.shape) for piece in blocks), default=0)
+    return s.concatenate([with_rank(piece, max(rank, 1)) for piece in blocks], -1)
+
+
 def append(x: Operand, values: Operand, axis: int | None = None) -> Symbol:
     return s.concatenate([number(x), number(values)], axis)
 
@@ -187,6 +198,7 @@ ROWS: tuple[Function, ...] = (
     Function("hstack", joined("hstack"), "arrays side by side"),
     Function("vstack", joined("vstack"), "arrays one below the other", ("row_stack",)),
     Function("column_stack", column_stack, "vectors as the columns of a matrix"),
+    Function("block", block, "a matrix of blocks"),
     Function("append", append, "two arrays one after the other"),
     Function("split", split, "equal parts of an axis, or its parts between the places given"),
     Function("repeat", moved("repeat"), "each number several times"),
