@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("gradient", "stream")
+BENCHMARKS = ("gradient", "derivatives", "stream")
 
 
 def run(names: list[str]) -> int:

@@ -184,13 +184,17 @@ def _second_order(compiled: Compiled) -> Graph | None:
     theta = elements[problem.parameters].tolist()
     f = parts[0].item()
     first = simplify(Graph(inputs, (f, *(x.node for x in gradient(f, theta)))))
-    if size * len(first.nodes) > 8 * NODE_LIMIT:
-        return None
     value, *slopes = first.outputs
     entries: dict[tuple[int, int], Node] = {}
+    seen = set(first.nodes)
     for i, x in enumerate(theta):
-        for j, entry in enumerate(jvp(slopes[: i + 1], {x: Symbol(s.lift(1.0))})):
+        row = jvp(slopes[: i + 1], {x: Symbol(s.lift(1.0))})
+        for j, entry in enumerate(row):
             entries[i, j] = entries[j, i] = entry.node
+        seen.update(topological((entry.node for entry in row), seen))
+        # Before it is simplified a graph is larger, but not by that much.
+        if len(seen) > 4 * NODE_LIMIT:
+            return None
     hessian = [entries[i, j] for i in range(size) for j in range(size)]
     gathered = [s.concatenate([s.reshape(x, (1,)) for x in part], 0) for part in (slopes, hessian)]
     return Graph(inputs, (value, gathered[0].node, s.reshape(gathered[1], (size, size)).node))
