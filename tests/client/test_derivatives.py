@@ -286,3 +286,14 @@ def test_solves_of_expressions(client: Any) -> None:
         fitted = client.solve(made, Newton()).result()
         np.testing.assert_allclose(fitted.theta, [2.5, 1.5], rtol=1e-7)
         assert client.validate(made).rows == 40
+
+
+def test_predictions_of_an_expression(client: Any) -> None:
+    x = np.linspace(0, 1, 9)
+    model = Expression.parse("a*x + b", start={"a": 0.0, "b": 0.0}, data={"x": x}, response=3 * x + 1)
+    result = client.solve(model).result()
+    for new in ({"x": [2.0, 3.0]}, [2.0, 3.0]):
+        np.testing.assert_allclose(client.predict(result, new), [7.0, 10.0], rtol=1e-9)
+    with pytest.raises(InvalidRequest) as caught:
+        client.predict(result, {"z": [1.0]})
+    assert caught.value.violations[0].field == "X['z']"

@@ -19,7 +19,7 @@ from server.expressions import (
 )
 from server.running import TIMEOUT, Running, array_of, refused, result_of, serving
 
-from nablad.v1 import dataset_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2, tensor_pb2
+from nablad.v1 import dataset_pb2, event_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2, tensor_pb2
 from nablad.wire.tensors import encode
 
 NEWTON = method_pb2.Method(newton=method_pb2.Newton())
@@ -183,3 +183,26 @@ def test_a_large_graph_is_read_off_the_event_loop(server: Running) -> None:
         waits.append(time.monotonic() - start)
     assert future.result().model_summary.parameters == 1
     assert len(waits) >= 3
+
+
+def test_predictions_of_an_expression_take_new_data_by_name(server: Running) -> None:
+    x, g = np.linspace(0.0, 1.0, 9), np.arange(9.0) ** 2
+    model = text("a*x + b*g", {"a": 0.0, "b": 0.0}, {"x": x, "g": g}, response=2 * x - g)
+    job = server.create(solver_pb2.SolveSpec(model=model)).name
+    server.wait_until(job, event_pb2.JOB_STATE_SUCCEEDED)
+
+    def predict(**fields: Any) -> Any:
+        return server.solver.Predict(solver_pb2.PredictRequest(solve_job=job, **fields), timeout=TIMEOUT)
+
+    outputs = array_of(predict(data=named({"x": [1.0, 2.0], "g": [0.0, 1.0]})).outputs)
+    np.testing.assert_allclose(outputs, [2.0, 3.0], rtol=1e-10)
+    for field, fields in (
+        ("inputs", {"inputs": encode(x)}),
+        ("data[1].value", {"data": named({"x": [1.0], "g": [1.0, 2.0]})}),
+        ("data[0].value", {"data": named({"wibble": [1.0], "g": [1.0]})}),
+        ("data", {"data": named({"x": [1.0]})}),
+        ("data", {"data": named({"x": [1.0]}), "inputs": encode(x)}),
+        ("data[0].value.raw", {"data": named({"x": tensor_pb2.Tensor(dtype=F64, shape=[3], raw=b"1")})}),
+    ):
+        details = refused(lambda fields=fields: predict(**fields))
+        assert [violation.field for violation in details.violations] == [field], details.violations

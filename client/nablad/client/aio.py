@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -177,10 +177,11 @@ class AsyncClient(AsyncDifferentiation):
             for message in messages:
                 yield AsyncJob(self._session, await self._transport(), message)
 
-    async def predict(self, of: Result | RunView | JobView | str, X: Data) -> NDArray[Any]:
-        """The model's output for new rows, at the result of a job.
+    async def predict(self, of: Result | RunView | JobView | str, X: Data | Mapping[str, Data]) -> NDArray[Any]:
+        """The model's output for new data, at the result of a job.
 
-        X has shape (M, D); the output (M,) or (M, outputs): for softmax cross-entropy, the probabilities.
+        X has shape (M, D); the output (M,) or (M, outputs): for softmax cross-entropy, the probabilities. For an
+        expression, X is a mapping with new arrays for its data, or one array where it has one.
         """
         return await self._run(operations.predict(self._session, job_name(of), X))
 

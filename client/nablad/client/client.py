@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -158,10 +158,11 @@ class Client(Differentiation):
             for message in messages:
                 yield Job(self._session, self._transport, message)
 
-    def predict(self, of: Result | RunView | JobView | str, X: Data) -> NDArray[Any]:
-        """The model's output for new rows, at the result of a job.
+    def predict(self, of: Result | RunView | JobView | str, X: Data | Mapping[str, Data]) -> NDArray[Any]:
+        """The model's output for new data, at the result of a job.
 
-        X has shape (M, D); the output (M,) or (M, outputs): for softmax cross-entropy, the probabilities.
+        X has shape (M, D); the output (M,) or (M, outputs): for softmax cross-entropy, the probabilities. For an
+        expression, X is a mapping with new arrays for its data, or one array where it has one.
         """
         return self._transport.run(operations.predict(self._session, job_name(of), X))
 

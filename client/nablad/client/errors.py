@@ -113,16 +113,15 @@ _ARGUMENTS = (
     (re.compile(r"^method\.(gradient_descent|newton)\b"), "method"),
     (re.compile(r"^method\.constant(\.step_size)?"), "method.step"),
     (re.compile(r"^method\.armijo\b"), "method.step"),
-    (re.compile(r"^inputs\b"), "X"),
+    (re.compile(r"^(inputs|data)\b"), "X"),
 )
 
 
-# An expression's arrays, which the wire lists and the caller names.
-_LISTED = re.compile(r"^model\.(parameters|data)\[(\d+)\](\.value|\.name)?")
-_MAPPINGS = {"parameters": "start", "data": "data"}
+# Arrays which the wire lists and the caller names.
+_LISTED = re.compile(r"^(model\.parameters|model\.data|X)\[(\d+)\](\.value|\.name)?")
 
 Names = Mapping[str, Sequence[str]]
-"""Of the arrays in an expression's `parameters` and `data`, in order."""
+"""What the caller calls the arrays in a list, in order: {"model.data": ["model.data.x"], ...}."""
 
 
 def argument_name(path: str, names: Names | None = None) -> str:
@@ -134,7 +133,7 @@ def argument_name(path: str, names: Names | None = None) -> str:
     found = _LISTED.match(path)
     listed = names.get(found[1], ()) if found and names else ()
     if found and int(found[2]) < len(listed):
-        return f"model.{_MAPPINGS[found[1]]}.{listed[int(found[2])]}{path[found.end() :]}"
+        return f"{listed[int(found[2])]}{path[found.end() :]}"
     return path
 
 

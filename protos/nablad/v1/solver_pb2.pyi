@@ -445,20 +445,28 @@ class PredictRequest(google.protobuf.message.Message):
 
     SOLVE_JOB_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
     solve_job: builtins.str
     """The job whose result is used, `solveJobs/{id}`."""
     @property
     def inputs(self) -> nablad.v1.tensor_pb2.Tensor:
-        """Rows of the same width as the job's own, shape (M, D)."""
+        """Rows of the same width as the job's own, shape (M, D). Of an expression with one data array, new values for it."""
+
+    @property
+    def data(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[nablad.v1.tensor_pb2.NamedTensor]:
+        """In place of `inputs`, of an expression: new values for its data, by name. Data of fixed shape that are not given stay
+        as they are.
+        """
 
     def __init__(
         self,
         *,
         solve_job: builtins.str = ...,
         inputs: nablad.v1.tensor_pb2.Tensor | None = ...,
+        data: collections.abc.Iterable[nablad.v1.tensor_pb2.NamedTensor] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["inputs", b"inputs"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["inputs", b"inputs", "solve_job", b"solve_job"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "inputs", b"inputs", "solve_job", b"solve_job"]) -> None: ...
 
 Global___PredictRequest: typing_extensions.TypeAlias = PredictRequest
 
@@ -469,7 +477,7 @@ class PredictResponse(google.protobuf.message.Message):
     OUTPUTS_FIELD_NUMBER: builtins.int
     @property
     def outputs(self) -> nablad.v1.tensor_pb2.Tensor:
-        """Shape (M) or (M, outputs). For softmax cross-entropy, the probabilities."""
+        """Shape (M) or (M, outputs). For softmax cross-entropy, the probabilities; of an expression, f."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ all little-endian; `length` counts what follows it. The parts of each kind are p
     SOLVE      spec, checkpoint state or empty, JSON {"replayed", "best"}: seq numbers start at first_seq; so many
                iterates and warnings after the checkpoint, and an iterate of so small a loss, are journaled already
     VALIDATE   spec                                  -> EVALUATED summary | REFUSED status
-    PREDICT    spec, theta tensor, inputs tensor     -> EVALUATED tensor | REFUSED status
+    PREDICT    spec, theta tensor, request           -> EVALUATED tensor | REFUSED status
     DERIVE     method name, request, spec, theta tensor, checkpoint state
                                                      -> EVALUATED response | REFUSED status
                of a job its spec; theta where it is known, or else the state before the iteration, or nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -92,10 +92,15 @@ def result_of(session: Session, job: solver_pb2.SolveJob, history: decode.Histor
     return decode.result(job.result, arrays, job.name, history)
 
 
-def predict(session: Session, job: str, inputs: Data) -> Operation[AnyArray]:
-    """The model's output for new rows, at the result of a job."""
+def predict(session: Session, job: str, inputs: Data | Mapping[str, Data]) -> Operation[AnyArray]:
+    """The model's output for new data, at the result of a job."""
     encoder = Encoder()
-    request = solver_pb2.PredictRequest(solve_job=job, inputs=encoder.tensor(numbers(inputs, "X")))
+    request = solver_pb2.PredictRequest(solve_job=job)
+    if isinstance(inputs, Mapping):
+        for name, value in inputs.items():
+            request.data.add(name=name, value=encoder.tensor(numbers(value, f"X[{name!r}]")))
+    else:
+        request.inputs.CopyFrom(encoder.tensor(numbers(inputs, "X")))
     yield from session.upload_all(encoder)
     reply = yield from session.call(rpcs.PREDICT, request, solver_pb2.PredictResponse)
     arrays = yield from session.fetch_references(reply)

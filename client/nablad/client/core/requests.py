@@ -43,11 +43,16 @@ def solve_spec(
 
 
 def names_in(request: Message) -> Names:
-    """The names of an expression's arrays, in whatever request it is."""
+    """What the caller calls the arrays that a request lists: those of an expression, or new data for one."""
+    if isinstance(request, solver_pb2.PredictRequest):
+        return {"X": [f"X[{row.name!r}]" for row in request.data]}
     for holder in ("spec", "subject"):
         if holder in request.DESCRIPTOR.fields_by_name:
             expression = getattr(request, holder).model.expression
-            return {member: [row.name for row in getattr(expression, member)] for member in ("parameters", "data")}
+            return {
+                "model.parameters": [f"model.start.{row.name}" for row in expression.parameters],
+                "model.data": [f"model.data.{row.name}" for row in expression.data],
+            }
     return {}
 
 

@@ -125,7 +125,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         record = await jobs.find(self._store, request.solve_job, "solve_job")
         theta = jobs.point_of(record)
         jobs.check_datasets(record, self._catalog, theta)
-        parts = (record.spec, theta.SerializeToString(), request.inputs.SerializeToString())
+        parts = (record.spec, theta.SerializeToString(), request.SerializeToString())
         outputs = await self._short.ask(Frame(Kind.PREDICT, parts))
         return solver_pb2.PredictResponse(outputs=tensor_pb2.Tensor.FromString(outputs))
 

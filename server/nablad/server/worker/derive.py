@@ -25,7 +25,7 @@ from nablad.server.worker.violations import Violations
 from nablad.v1 import derivative_pb2 as pb
 from nablad.v1 import solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
-from nablad.wire.tensors import AnyArray, TensorError, decode
+from nablad.wire.tensors import AnyArray
 
 KEPT_MODELS = 8
 CHECKED_ENTRIES = 64
@@ -61,7 +61,7 @@ class Asked:
         """A tensor of the request, decoded. Violations."""
         if not self.request.HasField(field):
             raise Violations([FieldViolation(field, "is required")])
-        return _decoded(getattr(self.request, field), field, self.context)
+        return self.context.array(getattr(self.request, field), field)
 
     def bound(self, *axes: int, others: AnyArray | None = None, rank: int = 1) -> None:
         """Violations if the function's value with these axes behind it is too large, for all points or directions.
@@ -138,11 +138,11 @@ def _theta(
 ) -> AnyArray:
     given = subject.WhichOneof("point")
     if given == "theta":
-        theta = _decoded(subject.theta, "subject.theta", context).astype(model.dtype)
+        theta = context.array(subject.theta, "subject.theta").astype(model.dtype)
         _check_points(theta, model.size)
         return theta
     if point:
-        return _decoded(tensor_pb2.Tensor.FromString(point), "subject.solve_job", context)
+        return context.array(tensor_pb2.Tensor.FromString(point), "subject.solve_job")
     if given == "iteration":
         try:
             problem = build(solver_pb2.SolveSpec.FromString(spec), context)
@@ -162,13 +162,6 @@ def _check_points(theta: AnyArray, size: int) -> None:
         place = ", ".join(str(i) for i in where)
         text = f"is {theta[where]}; a derivative is taken at a finite point"
         raise Violations([FieldViolation(f"subject.theta[{place}]", text)])
-
-
-def _decoded(tensor: tensor_pb2.Tensor, field: str, context: WorkerContext) -> AnyArray:
-    try:
-        return decode(tensor, field=field, resolve=context.resolve, fill_limit=context.limits.fill_bytes)
-    except TensorError as error:
-        raise Violations([FieldViolation(error.field or field, error.message)]) from None
 
 
 def _check_function(asked: Asked) -> None:

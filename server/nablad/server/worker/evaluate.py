@@ -4,6 +4,7 @@ derivatives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,7 @@ from nablad.server.worker.problem import WorkerContext, build
 from nablad.server.worker.violations import Violations
 from nablad.v1 import solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
-from nablad.wire.tensors import AnyArray, TensorError, decode
+from nablad.wire.tensors import AnyArray
 
 
 def validate(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
@@ -34,34 +35,40 @@ def validate(frame: Frame, context: WorkerContext, control: solvers.Control) -> 
 
 
 def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
-    """The Tensor of a model's outputs at theta for new inputs. Violations."""
-    message, theta, inputs = frame.parts
-    spec = solver_pb2.SolveSpec.FromString(message)
-    model = build(spec, context).model
-    point = _decoded(theta, "theta", context)
-    rows = _decoded(inputs, "inputs", context)
-    width = spec.model.network.layers[-1].width if spec.model.HasField("network") else 1
-    size, limit = len(np.atleast_1d(rows)) * width * point.itemsize, context.limits.prediction_bytes
+    """The Tensor of a model's outputs at theta for new data. Violations."""
+    message, theta, data = frame.parts
+    request = solver_pb2.PredictRequest.FromString(data)
+    model = build(solver_pb2.SolveSpec.FromString(message), context).model
+    point = context.array(tensor_pb2.Tensor.FromString(theta), "theta")
+    inputs = _new_data(request, context)
+    arrays = list(inputs.values()) if isinstance(inputs, dict) else [inputs]
+    rows = max((len(np.atleast_1d(array)) for array in arrays), default=1)
+    node = model.problem.predicted or model.problem.output
+    size = math.prod(d if isinstance(d, int) else rows for d in node.shape) * point.itemsize
+    limit = context.limits.prediction_bytes
     if size > limit:
         text = f"has so many rows that their outputs would take {size} bytes; at most {limit} are allowed"
-        raise Violations([FieldViolation("inputs", text)])
+        raise Violations([FieldViolation("data" if request.data else "inputs", text)])
     try:
-        outputs = model.predict(point, rows)
+        outputs = model.predict(point, inputs)
     except solvers.InvalidModel as error:
-        raise Violations([FieldViolation("inputs", error.message)]) from None
+        raise Violations([FieldViolation(_field(error.field, request), error.message)]) from None
     return context.tensor(outputs).SerializeToString()
 
 
-def _decoded(data: bytes, field: str, context: WorkerContext) -> AnyArray:
-    try:
-        return decode(
-            tensor_pb2.Tensor.FromString(data),
-            field=field,
-            resolve=context.resolve,
-            fill_limit=context.limits.fill_bytes,
-        )
-    except TensorError as error:
-        raise Violations([FieldViolation(error.field or field, error.message)]) from None
+def _new_data(request: solver_pb2.PredictRequest, context: WorkerContext) -> AnyArray | dict[str, AnyArray]:
+    if request.data and request.HasField("inputs"):
+        raise Violations([FieldViolation("data", "is given, and inputs too; give one of them")])
+    if not request.data:
+        return context.array(request.inputs, "inputs")
+    return {row.name: context.array(row.value, f"data[{i}].value") for i, row in enumerate(request.data)}
+
+
+def _field(name: str, request: solver_pb2.PredictRequest) -> str:
+    """`inputs.x` is `data[0].value`."""
+    given = [row.name for row in request.data]
+    known = name.removeprefix("inputs.")
+    return f"data[{given.index(known)}].value" if known in given else "data" if given else "inputs"
 
 
 Evaluation = Callable[[Frame, WorkerContext, solvers.Control], bytes]

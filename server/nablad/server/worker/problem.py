@@ -20,7 +20,7 @@ from nablad.server.worker.expressions import expression
 from nablad.server.worker.violations import Violations, from_pydantic
 from nablad.v1 import model_pb2, solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
-from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, TensorError, encode, join
+from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, TensorError, decode, encode, join
 
 MESSAGE_BYTES = 4 << 20
 """Of the tensors inside one message, which must stay below the limit of gRPC."""
@@ -45,6 +45,13 @@ class WorkerContext:
             return self.files.open(name)
         except (FileNotFoundError, ValueError):
             raise TensorError("dataset", f"{name!r} is not on this server; upload it first") from None
+
+    def array(self, tensor: tensor_pb2.Tensor, field: str) -> AnyArray:
+        """The array of a request's tensor; `field` is its path. Violations."""
+        try:
+            return decode(tensor, field=field, resolve=self.resolve, fill_limit=self.limits.fill_bytes)
+        except TensorError as error:
+            raise Violations([FieldViolation(error.field or field, error.message)]) from None
 
     def tensor(self, array: AnyArray) -> tensor_pb2.Tensor:
         """The array as a tensor: a large one as a dataset that the front has been told of."""

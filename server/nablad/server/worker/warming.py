@@ -16,9 +16,9 @@ from nablad import solvers
 from nablad.server.datasets.files import DatasetFiles
 from nablad.server.frames import Frame, Kind
 from nablad.server.settings import Limits
-from nablad.server.worker import evaluate, outcome
+from nablad.server.worker import derive, evaluate, outcome
 from nablad.server.worker.problem import WorkerContext, build
-from nablad.v1 import method_pb2, model_pb2, solver_pb2
+from nablad.v1 import derivative_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2
 from nablad.wire.tensors import encode
 
 
@@ -29,6 +29,13 @@ def warm_up() -> None:
     context = WorkerContext(DatasetFiles(Path(os.devnull)), Limits(), 1, lambda _: None)
     for spec in _specs():
         evaluate.validate(Frame(Kind.VALIDATE, (spec.SerializeToString(),)), context, solvers.Control())
+        subject = derivative_pb2.Subject(model=spec.model)
+        for name, request in (
+            ("Gradient", derivative_pb2.GradientRequest(subject=subject)),
+            ("Hessian", derivative_pb2.HessianRequest(subject=subject)),
+        ):
+            parts = (name.encode(), request.SerializeToString(), b"", b"", b"")
+            derive.derive(Frame(Kind.DERIVE, parts), context, solvers.Control())
         problem = build(spec, context)
         control = solvers.Control()
         objective = problem.model.objective(checkpoint=control.checkpoint)
@@ -41,9 +48,14 @@ def _specs() -> list[solver_pb2.SolveSpec]:
     data = np.linspace(-1.0, 1.0, 12).reshape(6, 2) ** 2
     features, targets = encode(data), encode(data.sum(axis=1))
     layers = [model_pb2.Layer(width=2, activation="tanh"), model_pb2.Layer(width=1)]
+    expression = expression_pb2.Expression(text="a*exp(-b*x[:, 0])", response=targets)
+    for name, tensor in (("a", encode(np.array(1.0))), ("b", encode(np.array(0.5)))):
+        expression.parameters.add(name=name, value=tensor)
+    expression.data.add(name="x", value=features)
     models = (
         model_pb2.Model(least_squares=model_pb2.LeastSquares(features=features, targets=targets)),
         model_pb2.Model(network=model_pb2.Network(inputs=features, targets=targets, layers=layers)),
+        model_pb2.Model(expression=expression),
     )
     methods = (
         method_pb2.Method(newton=method_pb2.Newton()),
