@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nablad.solvers.control import Control as Control
     from nablad.solvers.derivatives import BlockCheck as BlockCheck
     from nablad.solvers.derivatives import Check as Check
+    from nablad.solvers.derivatives import Csr as Csr
     from nablad.solvers.derivatives import Derivation as Derivation
     from nablad.solvers.derivatives import Derivatives as Derivatives
     from nablad.solvers.derivatives import Derived as Derived
@@ -55,6 +56,7 @@ _HOMES = {
     "derivatives": (
         "BlockCheck",
         "Check",
+        "Csr",
         "Derivation",
         "Derivatives",
         "Derived",

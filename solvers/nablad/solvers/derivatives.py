@@ -12,7 +12,7 @@ without a scalar to minimize, "objective" is its output.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,15 +24,20 @@ from nablad.solvers.autodiff.derivatives import (
     NoSuchWay,
     ResultTooLarge,
     Setting,
+    Sparsity,
     choose,
+    compute,
     kernels,
 )
 from nablad.solvers.autodiff.derivatives.check import BlockCheck, Check, check
 from nablad.solvers.autodiff.derivatives.describe import GraphNode, Work, tell
+from nablad.solvers.autodiff.derivatives.sparse import from_dense
 from nablad.solvers.autodiff.derivatives.summaries import Summary
-from nablad.solvers.autodiff.derivatives.ways import prepared
+from nablad.solvers.autodiff.derivatives.ways import Derivative
+from nablad.solvers.autodiff.sparsity import ENTRIES_LIMIT, Csr
 from nablad.solvers.autodiff.structure import Linearity, linearity
 from nablad.solvers.autodiff.taylor import ExpansionTooLarge
+from nablad.solvers.derived import Derivation, Derived, Description, WayChoice
 from nablad.solvers.models import InvalidModel, Model
 from nablad.solvers.models.columns import floating
 from nablad.solvers.objective import FloatArray
@@ -40,6 +45,7 @@ from nablad.solvers.objective import FloatArray
 __all__ = [
     "BlockCheck",
     "Check",
+    "Csr",
     "Derivation",
     "Derivatives",
     "Derived",
@@ -52,75 +58,12 @@ __all__ = [
 MAX_ORDER = 64
 """Of Taylor coefficients."""
 
+UNASKED_ENTRIES = 2_000_000
+"""Of the patterns that may be looked for when nobody asked for a sparse way: a fraction of a second's work."""
+
+Result = TypeVar("Result", FloatArray, Csr)
+
 OF = ("objective", "output", "residual")
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A derivative, and how it was computed."""
-
-    array: FloatArray
-    way: str
-    """The way's name."""
-    reason: str
-    """Why this way, in words with numbers."""
-    passes: int
-    """How many directions were pushed, or pulled, through the graph."""
-    flops: float
-    """Floating point operations, by the costs of the ops."""
-
-
-@dataclass(frozen=True)
-class Derivation:
-    """How a derivative would be computed."""
-
-    way: str
-    reason: str
-    passes: int
-    operations: float
-
-    @classmethod
-    def of(cls, choice: Choice) -> Derivation:
-        return cls(choice.way.name, choice.reason, choice.passes, choice.operations)
-
-
-@dataclass(frozen=True)
-class WayChoice:
-    """The choice for one derivative."""
-
-    derivative: str
-    """"gradient", "jacobian" or "hessian"."""
-    chosen: Derivation
-    others: tuple[Derivation, ...]
-    """What else may be asked for by name."""
-
-    @classmethod
-    def of(cls, derivative: str, choice: Choice) -> WayChoice:
-        return cls(derivative, Derivation.of(choice), tuple(Derivation.of(other) for other in choice.others))
-
-
-@dataclass(frozen=True)
-class Description:
-    """A graph, and how its derivatives are computed."""
-
-    nodes: tuple[GraphNode, ...]
-    """Operands first."""
-    output: int
-    """Of `nodes`."""
-    total_nodes: int
-    """How many there are in all."""
-    linearity: str
-    """What the function is in theta: "constant", "affine", "quadratic" or "none"."""
-    separable: bool
-    """It is computed row by row, so that memory is bounded."""
-    choices: tuple[WayChoice, ...]
-    value_operations: float
-    gradient_operations: float
-    """Of one value with its gradient; with u J for one u where f is no scalar."""
-    live_bytes: int
-    """Buffers of one value with gradient, as they are."""
-    tape_bytes: int
-    """What they would be if every result were kept."""
 
 
 class Derivatives:
@@ -134,6 +77,7 @@ class Derivatives:
         self.model = model
         self._threads = threads
         self._checkpoint = checkpoint
+        self._sparsities: dict[tuple[Function, bool], Sparsity] = {}
         self._evaluation = Evaluation(model.data, model.rows, model.dtype, threads, checkpoint)
 
     def value(self, theta: ArrayLike, of: str = "objective") -> FloatArray:
@@ -142,35 +86,45 @@ class Derivatives:
         self._check_size((*point.shape[:-1], *function.shape(self.model.rows)))
         return self._evaluation.run(function, (function.output,), point)[0]
 
-    def jacobian(self, theta: ArrayLike, of: str = "output", way: str | None = None) -> Derived:
-        """df/dtheta, shape S + (p,); of theta (B, p): (B,) + S + (p,)."""
+    def jacobian(self, theta: ArrayLike, of: str = "output", way: str | None = None, sparse: bool = False) -> Derived:
+        """df/dtheta, shape S + (p,); of theta (B, p): (B,) + S + (p,). Sparse, at one point: (elements of f) x p."""
         function, point = self._function(of), self._points(theta)
+        setting = self._setting(function, of, point, sparse or way is not None)
         shape = (*point.shape[:-1], *function.shape(self.model.rows), function.size)
-        self._check_size(shape)
-        setting = self._setting(function, of, point)
+        if sparse:
+            self._one_point(point)
+            choice = self._choose("jacobian", setting, way, sparse)
+            flat = setting.elements, function.size
+            return Derived.of(self._within(compute.sparse, setting, choice, point, flat), choice)
         choice = self._choose("jacobian", setting, way)
-        assert choice.way.kernel is not None
-        chosen = prepared(choice.way, setting)
-        found = self._evaluation.sweep(chosen, choice.way.kernel(chosen), point, choice.passes)
-        return _derived(found.reshape(shape), choice)
+        return Derived.of(self._within(compute.dense, setting, choice, point, shape), choice)
 
     def gradient(self, theta: ArrayLike, of: str = "objective", way: str | None = None) -> Derived:
         """The Jacobian of the objective: shape (p,), the row vector 1 x p, for a scalar."""
         return self.jacobian(theta, of, way)
 
-    def hessian(self, theta: ArrayLike, of: str = "objective", way: str | None = None) -> Derived:
-        """d2f/dtheta2, shape S + (p, p), exactly symmetric in its last two axes; of theta (B, p): (B,) in front."""
+    def hessian(self, theta: ArrayLike, of: str = "objective", way: str | None = None, sparse: bool = False) -> Derived:
+        """d2f/dtheta2, shape S + (p, p), exactly symmetric in its last two axes; of theta (B, p): (B,) in front.
+
+        Sparse, at one point and of a scalar: p x p.
+        """
         function, point = self._function(of), self._points(theta)
+        setting = self._setting(function, of, point, sparse or way is not None)
         shape = (*point.shape[:-1], *function.shape(self.model.rows), function.size, function.size)
-        self._check_size(shape)
-        setting = self._setting(function, of, point)
-        choice = self._choose("hessian", setting, way)
+        if sparse:
+            self._one_point(point)
+            if function.output.shape != ():
+                raise InvalidModel("sparse", f"needs a scalar function; this one has shape {shape[:-2]}")
+        choice = self._choose("hessian", setting, way, sparse)
+        if choice.way.colored is not None and sparse:
+            return Derived.of(self._within(compute.sparse, setting, choice, point, (function.size,) * 2), choice)
         if choice.way.kernel is None:
-            objective = self.model.objective(self._checkpoint, self._threads)
-            return _derived(objective.hessian(point), choice)
-        chosen = prepared(choice.way, setting)
-        found = self._evaluation.sweep(chosen, choice.way.kernel(chosen), point, choice.passes).reshape(shape)
-        return _derived(0.5 * (found + np.swapaxes(found, -1, -2)), choice)
+            self._check_size(shape)
+            found = self.model.objective(self._checkpoint, self._threads).hessian(point)
+        else:
+            found = self._within(compute.dense, setting, choice, point, shape)
+            found = 0.5 * (found + np.swapaxes(found, -1, -2))
+        return Derived.of(from_dense(found) if sparse else found, choice)
 
     def hvp(self, theta: ArrayLike, v: ArrayLike, of: str = "objective") -> FloatArray:
         """H(theta) v, shape S + (p,). v (p,); of theta or v (B, p): (B,) in front."""
@@ -232,7 +186,10 @@ class Derivatives:
         if isinstance(max_entries, bool) or not isinstance(max_entries, (int, np.integer)) or max_entries < 1:
             raise InvalidModel("max_entries", f"is {max_entries!r}; a whole number >= 1 is needed")
         point = self._one_point(theta)
-        jacobian = self.jacobian(point, of).array.reshape(-1, self.model.size)
+        function = self._function(of)
+        setting = self._setting(function, of)
+        shape = setting.elements, function.size
+        jacobian = self._within(compute.dense, setting, self._choose("jacobian", setting, None), point, shape)
 
         def evaluate(points: FloatArray) -> FloatArray:
             return self.value(points, of).reshape(len(points), -1)
@@ -251,12 +208,12 @@ class Derivatives:
         function, rows = self._function(of), self.model.rows
         inputs = None if theta is None else self.model.readable_inputs(self._one_point(theta))
         told = tell(*self.model.readable(function.output), rows, int(max_nodes), inputs, self.model.dtype)
-        choices = []
-        for derivative, name in (("gradient", "objective"), ("jacobian", of), ("hessian", of)):
-            setting = self._setting(self._function(name), name)
-            choices.append(
-                WayChoice.of(derivative, choose("hessian" if derivative == "hessian" else "jacobian", setting))
-            )
+        objective, setting = (self._setting(self._function(name), name) for name in ("objective", of))
+        choices = (
+            WayChoice.of("gradient", choose("jacobian", objective)),
+            WayChoice.of("jacobian", choose("jacobian", setting)),
+            WayChoice.of("hessian", choose("hessian", setting)),
+        )
         work = Work.of(function, rows, self.model.dtype)
         return Description(
             told.nodes,
@@ -264,7 +221,7 @@ class Derivatives:
             told.total,
             linearity(function.output, [function.theta]).value,
             rows > 0 and work.separable,
-            tuple(choices),
+            choices,
             work.value_operations,
             work.gradient_operations,
             work.live_bytes,
@@ -291,14 +248,24 @@ class Derivatives:
             raise InvalidModel("of", "is 'residual', but the model's objective is no sum of squares")
         return Function(node, problem.parameters, problem.data)
 
-    def _setting(self, function: Function, of: str, point: FloatArray | None = None) -> Setting:
+    def _setting(self, function: Function, of: str, point: FloatArray | None = None, sparse: bool = False) -> Setting:
+        """`sparse` where a sparse way was asked for: its pattern may then take long."""
         affine = of == "objective" and self.model.compiled.residual_class is Linearity.AFFINE
         points = 1 if point is None or point.ndim == 1 else len(point)
-        return Setting(function, self.model.rows, affine, points)
+        if (function, sparse) not in self._sparsities:
+            limit = ENTRIES_LIMIT if sparse else UNASKED_ENTRIES
+            self._sparsities[function, sparse] = Sparsity(function, self.model.rows, self.model.data, limit)
+        return Setting(function, self.model.rows, affine, points, self._sparsities[function, sparse])
 
-    def _choose(self, derivative: str, setting: Setting, way: str | None) -> Choice:
+    def _within(self, compute: Callable[..., Result], *arguments: Any) -> Result:
         try:
-            return choose("jacobian" if derivative == "jacobian" else "hessian", setting, way)
+            return compute(self._evaluation, *arguments)
+        except ResultTooLarge as error:
+            raise InvalidModel("of", str(error)) from None
+
+    def _choose(self, derivative: Derivative, setting: Setting, way: str | None, sparse: bool = False) -> Choice:
+        try:
+            return choose(derivative, setting, way, sparse)
         except NoSuchWay as error:
             raise InvalidModel("way", str(error)) from None
 
@@ -328,7 +295,3 @@ def _check_finite(field: str, array: FloatArray) -> None:
         where = np.argwhere(~np.isfinite(array))[0]
         index = ", ".join(str(k) for k in where)
         raise InvalidModel(f"{field}[{index}]", f"is {array[tuple(where)]}; every number must be finite")
-
-
-def _derived(array: FloatArray, choice: Choice) -> Derived:
-    return Derived(np.ascontiguousarray(array), choice.way.name, choice.reason, choice.passes, choice.operations)

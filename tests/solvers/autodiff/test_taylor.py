@@ -130,6 +130,32 @@ def test_every_op_row_against_nested_forward_mode(case: Case) -> None:
         np.testing.assert_allclose(x * factorial(k), y, rtol=1e-10, atol=1e-10 * scale)
 
 
+def test_inverse_and_determinant_of_a_moving_matrix() -> None:
+    A, B = RNG.normal(size=(3, 3)) + 3 * np.eye(3), RNG.normal(size=(3, 3))
+    inverse = Derivatives(model_of(s.inv, A)).taylor(A.ravel(), B.ravel(), 6)
+    term = np.linalg.inv(A)
+    for coefficient in inverse:
+        np.testing.assert_allclose(coefficient, term, rtol=1e-11, atol=1e-13)
+        term = -np.linalg.inv(A) @ B @ term
+    determinant = Derivatives(model_of(s.det, A)).taylor(A.ravel(), B.ravel(), 5)
+    t = np.arange(4) / 2.0
+    cubic = np.linalg.solve(np.vander(t, increasing=True), [np.linalg.det(A + x * B) for x in t])
+    np.testing.assert_allclose(determinant, [*cubic, 0.0, 0.0], rtol=1e-10, atol=1e-10)
+
+
+def test_a_system_whose_matrix_and_right_side_move() -> None:
+    """(A + t B) y = b + t c: A y_0 = b, A y_1 = c - B y_0, A y_k = -B y_(k-1)."""
+    A, B = RNG.normal(size=(3, 3)) + 3 * np.eye(3), RNG.normal(size=(3, 3))
+    for b, c in [(RNG.normal(size=3), RNG.normal(size=3)), (RNG.normal(size=(3, 2)), RNG.normal(size=(3, 2)))]:
+        model = Expression.trace(lambda p: np.linalg.solve(p["A"], p["b"]), start={"A": A, "b": b})
+        found = Derivatives(model).taylor(model.start(), np.concatenate([B.ravel(), c.ravel()]), 5)
+        rest = b
+        for k, coefficient in enumerate(found):
+            expected = np.linalg.solve(A, rest)
+            np.testing.assert_allclose(coefficient, expected, rtol=1e-11, atol=1e-13)
+            rest = (c if k == 0 else 0.0) - B @ expected
+
+
 def test_a_deep_chain_is_expanded_without_recursion() -> None:
     def chain(x: Symbol) -> Symbol:
         for _ in range(2_000):

@@ -1,7 +1,9 @@
 """Derivatives as arrays: Jacobians, Hessians and their products, each by the cheapest of several ways."""
 
+from nablad.solvers.autodiff.derivatives.choice import Choice, choose
 from nablad.solvers.autodiff.derivatives.evaluation import Evaluation, ResultTooLarge
 from nablad.solvers.autodiff.derivatives.function import Function
-from nablad.solvers.autodiff.derivatives.ways import WAYS, Choice, NoSuchWay, Setting, choose
+from nablad.solvers.autodiff.derivatives.sparse import Sparsity
+from nablad.solvers.autodiff.derivatives.ways import WAYS, NoSuchWay, Setting
 
-__all__ = ["WAYS", "Choice", "Evaluation", "Function", "NoSuchWay", "ResultTooLarge", "Setting", "choose"]
+__all__ = ["WAYS", "Choice", "Evaluation", "Function", "NoSuchWay", "ResultTooLarge", "Setting", "Sparsity", "choose"]

@@ -196,11 +196,11 @@ def _order(errors: Array, noise: float) -> float | None:
     """The middle one of the slopes from where the error falls first, as long as each step makes it three times less."""
     slopes: list[float] = []
     for before, after in pairwise(errors[:FALLING_STEPS]):
-        if before > noise and 0.0 < after <= before / 3.0:
+        if noise < before < np.inf and 0.0 < after <= before / 3.0:
             slopes.append(float(np.log10(before / after)))
         elif slopes:
             break
-    return float(np.median(slopes)) if slopes and np.isfinite(slopes).all() else None
+    return float(np.median(slopes)) if slopes else None
 
 
 def _message(blocks: Sequence[BlockCheck]) -> str:

@@ -18,10 +18,10 @@ from nablad.expressions import ROWS, Graph, Node, topological
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator, compile_program
+from nablad.solvers.autodiff.derivatives.counting import operations
 from nablad.solvers.autodiff.derivatives.function import Function
 from nablad.solvers.autodiff.derivatives.kernels import pulled
 from nablad.solvers.autodiff.derivatives.summaries import Accumulator, Summary
-from nablad.solvers.autodiff.derivatives.ways import operations
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.transform import vjp
