@@ -31,7 +31,7 @@ import numpy as np
 from nablad.expressions import OPS, Graph, Node, input_node
 from nablad.solvers.autodiff.ops import MEANING, Array
 from nablad.solvers.autodiff.ops.scalar import NAMES, SCALAR
-from nablad.solvers.autodiff.scalars import Elements, as_elements, fixed, take_apart
+from nablad.solvers.autodiff.scalars import MOVES, Elements, as_elements, fixed, take_apart
 from nablad.solvers.autodiff.simplify import simplify
 
 NODE_LIMIT = 2_000
@@ -70,6 +70,9 @@ def generate(graph: Graph, steps: int) -> Source | None:
         node: as_elements([input_node(f"{k} {place}", (), "shared") for place in range(math.prod(shape))], shape)
         for k, (node, shape) in enumerate(numbers.items())
     }
+    # Every op that computes makes a statement at least, so most large graphs are known by a count.
+    if sum(node.op not in MOVES and bool(node.operands) for node in graph.nodes) > limit:
+        return None
     # Elements that are only moved about count here, and are gone from the text.
     outputs = take_apart(graph.outputs, inputs, 8 * NODE_LIMIT)
     if outputs is None:
