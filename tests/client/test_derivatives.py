@@ -9,6 +9,7 @@ import pytest
 
 from nablad.client import (
     Conflict,
+    CsrMatrix,
     Derivation,
     DerivativeCheck,
     Expression,
@@ -297,3 +298,19 @@ def test_predictions_of_an_expression(client: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         client.predict(result, {"z": [1.0]})
     assert caught.value.violations[0].field == "X['z']"
+
+
+def test_sparse_matrices(client: Any) -> None:
+    x = np.linspace(0.0, 1.0, 50)
+    model = Expression.trace(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2), start=x)
+    found, how = client.hessian(model, sparse=True, details=True)
+    assert isinstance(found, CsrMatrix)
+    assert how.passes < 10
+    np.testing.assert_allclose(found.toarray(), client.hessian(model), rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(found.to_scipy().toarray(), found.toarray())
+    assert found.nnz == 3 * 50 - 2
+    J = client.jacobian(Expression.trace(lambda x: x[1:] * x[:-1], start=x), sparse=True)
+    assert (J.shape, J.nnz) == ((49, 50), 98)
+    with pytest.raises(InvalidRequest) as caught:
+        client.hessian(model, np.ones((2, 50)), sparse=True)
+    assert caught.value.violations[0].field == "sparse"

@@ -32,6 +32,7 @@ from server.running import (
 
 from nablad.v1 import dataset_pb2, event_pb2, model_pb2, solver_pb2, tensor_pb2
 from nablad.v1 import derivative_pb2 as pb
+from nablad.wire import csr
 from nablad.wire.tensors import encode
 
 FEATURES, TARGETS = data()
@@ -143,6 +144,24 @@ def test_thousands_of_points_in_one_call(server: Running) -> None:
     residuals = np.sum((TARGETS - points[:500] @ FEATURES[:, :2].T) ** 2, axis=1)
     on_rows = ask(server, "Value", at(least_squares(FEATURES[:, :2], TARGETS), points[:500]))
     np.testing.assert_allclose(array_of(on_rows.value), residuals, rtol=1e-12)
+
+
+def test_sparse_matrices(server: Running) -> None:
+    size = 300
+    x = np.linspace(0.0, 1.0, size)
+    model = text("sum((x[1:] - x[:-1]**2)**2)", {"x": x})
+    reply = ask(server, "Hessian", at(model), sparse=True)
+    found = csr.decode(reply.sparse_hessian)
+    assert found.shape == (size, size)
+    assert len(found.values) == 3 * size - 2
+    assert reply.derivation.passes < 10
+    dense = array_of(ask(server, "Hessian", at(model)).hessian)
+    rows = np.repeat(np.arange(size), np.diff(found.row_starts))
+    np.testing.assert_allclose(found.values, dense[rows, found.column_indices], rtol=1e-12, atol=1e-12)
+    assert np.count_nonzero(dense) <= len(found.values)
+    jacobian = csr.decode(ask(server, "Jacobian", at(text("x[1:]*x[:-1]", {"x": x})), sparse=True).sparse_jacobian)
+    assert jacobian.shape == (size - 1, size)
+    assert len(jacobian.values) == 2 * (size - 1)
 
 
 def test_a_reply_over_a_mebibyte_is_a_dataset(server: Running) -> None:
@@ -265,6 +284,9 @@ REFUSALS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("Value", "subject.of", {"model": SCALAR, "of": "residual"}, {}),
     ("Jacobian", "way", {"model": FIT}, {"way": "wibble"}),
     ("Hessian", "way", {"model": SCALAR}, {"way": "gauss_newton_exact"}),
+    ("Jacobian", "sparse", {"model": SCALAR, "theta": LONG}, {"sparse": True}),
+    ("Hessian", "sparse", {"model": SCALAR, "theta": LONG}, {"sparse": True}),
+    ("Hessian", "sparse", {"model": OUTPUT}, {"sparse": True}),
     ("HessianVectorProduct", "vector", {"model": SCALAR}, {}),
     ("HessianVectorProduct", "vector", {"model": SCALAR}, {"vector": np.ones(3)}),
     ("HessianVectorProduct", "vector", {"model": SCALAR, "theta": LONG}, {"vector": np.ones((4, 2))}),

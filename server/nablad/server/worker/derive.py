@@ -24,10 +24,11 @@ from nablad.server.worker.replay import NotReached, theta_at
 from nablad.server.worker.violations import Violations
 from nablad.v1 import derivative_pb2 as pb
 from nablad.v1 import solver_pb2, tensor_pb2
+from nablad.wire import csr
 from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import AnyArray
 
-KEPT_MODELS = 8
+KEPT_MODELS = 4
 CHECKED_ENTRIES = 64
 DESCRIBED_NODES = 1000
 
@@ -88,15 +89,17 @@ def derive(frame: Frame, context: WorkerContext, control: solvers.Control) -> by
     request = method.request.FromString(data)
     subject = request.subject
     if spec:
-        model = _kept(hashlib.sha256(b"job" + spec).digest(), lambda: _model_of_job(spec, context))
+        key = hashlib.sha256(b"job" + spec).digest()
+        kept = _kept(key, lambda: _model_of_job(spec, context), context.threads)
     else:
         message = subject.model
         key = hashlib.sha256(b"model" + message.SerializeToString(deterministic=True)).digest()
-        model = _kept(key, lambda: build_model(message, context, "subject.model"))
+        kept = _kept(key, lambda: build_model(message, context, "subject.model"), context.threads)
+    model = kept.model
+    kept.control = control
     theta = _theta(subject, model, spec, point, state, context, control)
-    derivatives = solvers.Derivatives(model, threads=context.threads, checkpoint=control.checkpoint)
     of = subject.of or method.of
-    asked = Asked(request, model, derivatives, theta, of, context, context.message_of_tensors())
+    asked = Asked(request, model, kept.derivatives, theta, of, context, context.message_of_tensors())
     try:
         _check_function(asked)
         reply = method.answer(asked)
@@ -112,15 +115,29 @@ def derive(frame: Frame, context: WorkerContext, control: solvers.Control) -> by
 
 # Models and points
 
-_models: OrderedDict[bytes, Model] = OrderedDict()
+
+class _Kept:
+    """A model with its derivatives, which remember what they have found out of its structure."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self.model = model
+        self.derivatives = solvers.Derivatives(model, threads=threads, checkpoint=self._checkpoint)
+        self.control = solvers.Control()
+        """Of the request at hand."""
+
+    def _checkpoint(self) -> None:
+        self.control.checkpoint()
 
 
-def _kept(key: bytes, make: Callable[[], Model]) -> Model:
-    model = _models.pop(key, None) or make()
-    _models[key] = model
+_models: OrderedDict[bytes, _Kept] = OrderedDict()
+
+
+def _kept(key: bytes, make: Callable[[], Model], threads: int) -> _Kept:
+    kept = _models.pop(key, None) or _Kept(make(), threads)
+    _models[key] = kept
     while len(_models) > KEPT_MODELS:
         _models.popitem(last=False)
-    return model
+    return kept
 
 
 def _model_of_job(spec: bytes, context: WorkerContext) -> Model:
@@ -193,7 +210,8 @@ def _value(asked: Asked) -> pb.ValueResponse:
 
 def _gradient(asked: Asked) -> pb.GradientResponse:
     asked.bound(asked.model.size)
-    found = asked.derivatives.jacobian(asked.theta, asked.of)
+    found = asked.derivatives.gradient(asked.theta, asked.of)
+    assert isinstance(found.array, np.ndarray)
     return pb.GradientResponse(
         value=asked.tensor(asked.derivatives.value(asked.theta, asked.of)),
         gradient=asked.tensor(found.array),
@@ -203,23 +221,31 @@ def _gradient(asked: Asked) -> pb.GradientResponse:
 
 def _jacobian(asked: Asked) -> pb.JacobianResponse:
     request: pb.JacobianRequest = asked.request
-    _refuse_sparse(request.sparse)
-    asked.bound(asked.model.size)
-    found = asked.derivatives.jacobian(asked.theta, asked.of, request.way or None)
-    return pb.JacobianResponse(jacobian=asked.tensor(found.array), derivation=descriptions.derivation(found))
+    if not request.sparse:
+        asked.bound(asked.model.size)
+    _one_point_if_sparse(asked)
+    found = asked.derivatives.jacobian(asked.theta, asked.of, request.way or None, request.sparse)
+    how = descriptions.derivation(found)
+    if isinstance(found.array, np.ndarray):
+        return pb.JacobianResponse(jacobian=asked.tensor(found.array), derivation=how)
+    return pb.JacobianResponse(sparse_jacobian=csr.encode(csr.Csr(*found.array), asked.tensor), derivation=how)
 
 
 def _hessian(asked: Asked) -> pb.HessianResponse:
     request: pb.HessianRequest = asked.request
-    _refuse_sparse(request.sparse)
-    asked.bound(asked.model.size, asked.model.size)
-    found = asked.derivatives.hessian(asked.theta, asked.of, request.way or None)
-    return pb.HessianResponse(hessian=asked.tensor(found.array), derivation=descriptions.derivation(found))
+    if not request.sparse:
+        asked.bound(asked.model.size, asked.model.size)
+    _one_point_if_sparse(asked)
+    found = asked.derivatives.hessian(asked.theta, asked.of, request.way or None, request.sparse)
+    how = descriptions.derivation(found)
+    if isinstance(found.array, np.ndarray):
+        return pb.HessianResponse(hessian=asked.tensor(found.array), derivation=how)
+    return pb.HessianResponse(sparse_hessian=csr.encode(csr.Csr(*found.array), asked.tensor), derivation=how)
 
 
-def _refuse_sparse(sparse: bool) -> None:
-    if sparse:
-        raise Violations([FieldViolation("sparse", "this server gives dense matrices only")])
+def _one_point_if_sparse(asked: Asked) -> None:
+    if asked.request.sparse:
+        _one_point(asked, "sparse", "a sparse matrix")
 
 
 def _hvp(asked: Asked) -> pb.HessianVectorProductResponse:
