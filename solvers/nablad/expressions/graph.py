@@ -106,8 +106,9 @@ def make(op: str, operands: Sequence[Node] = (), attributes: tuple[Any, ...] = (
                 raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
             shape = spec.shape([n.shape for n in operands], attributes)
             node = Node(op, operands, attributes, shape)
-            fresh = _interned[key] = _Entry(node, _forget)
+            fresh = _Entry(node, _forget)
             fresh.key = key
+            _interned[key] = fresh
     return node
 
 
