@@ -172,6 +172,22 @@ def test_a_reply_over_a_mebibyte_is_a_dataset(server: Running) -> None:
     assert reply.theta.WhichOneof("encoding") == "raw"
 
 
+def test_answers_that_are_datasets_do_not_pile_up() -> None:
+    size = 400 * 400 * 8
+    with serving(workers=1, limits={"answers_bytes": 3 * size}) as server:
+        names = []
+        for k in range(6):
+            model = text(f"sum(x**4)*{k + 1}", {"x": np.arange(400.0)})
+            names.append(ask(server, "Hessian", at(model)).hessian.dataset)
+            if k == 1:
+                server.datasets.GetDataset(dataset_pb2.GetDatasetRequest(name=names[1]), timeout=TIMEOUT)
+        listed = server.datasets.ListDatasets(dataset_pb2.ListDatasetsRequest(), timeout=TIMEOUT).datasets
+        # The one that somebody asked for stays, and the three newest.
+        assert {dataset.name for dataset in listed} == {names[1], *names[3:]}
+        again = ask(server, "Hessian", at(text("sum(x**4)*1", {"x": np.arange(400.0)}))).hessian
+        assert again.dataset == names[0]
+
+
 def test_a_point_may_be_a_dataset(server: Running) -> None:
     points = np.random.default_rng(0).normal(size=(60_000, 3))
     name = server.upload(points).name
@@ -392,6 +408,16 @@ def test_who_goes_away_leaves_the_line_free(hardy: Running) -> None:
     started = time.monotonic()
     ask(hardy, "Gradient", at(LINE, THETA))
     assert time.monotonic() - started < 5.0
+
+
+def test_a_worker_that_does_not_give_up_is_replaced(hardy: Running) -> None:
+    product = text("sum((outer(x, x) @ outer(x, x)))", {"x": np.ones(6000)})
+    call = hardy.derivatives.Value.future(pb.ValueRequest(subject=at(product)))
+    time.sleep(0.5)
+    call.cancel()
+    started = time.monotonic()
+    ask(hardy, "Gradient", at(LINE, THETA))
+    assert time.monotonic() - started < 8.0
 
 
 def test_many_at_once_are_all_answered(server: Running) -> None:

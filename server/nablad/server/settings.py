@@ -51,6 +51,8 @@ class Limits(BaseModel):
     """Of the journals and specs of the finished jobs; the oldest go first."""
     dataset_bytes: PositiveInt = 16 * GIB
     datasets_bytes: PositiveInt = 64 * GIB
+    answers_bytes: PositiveInt = 4 * GIB
+    """Of the datasets that carried replies home; the oldest go first."""
     free_bytes: PositiveInt = 64 * MIB
     """Disk space that uploads leave alone."""
     uploads: PositiveInt = 32

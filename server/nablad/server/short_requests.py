@@ -22,6 +22,8 @@ from nablad.v1 import dataset_pb2
 
 MAX_DEATHS = 2
 """So many workers may die on one request."""
+GIVE_UP_SECONDS = 1.0
+"""A worker may take for giving up; a new one is there in less."""
 
 
 @dataclass
@@ -135,7 +137,9 @@ class ShortRequests:
         return await worker.idle_until(self._wanted)
 
     async def _exchange(self, worker: Worker, request: _Request) -> Frame:
-        """The reply. Where the client goes away meanwhile, the worker is told to give up; it replies all the same."""
+        """The reply. Where the client goes away meanwhile, the worker is told to give up; if it has not by then,
+        TimeoutError: another one will be of more use.
+        """
         await worker.send(request.frame)
         reply = asyncio.ensure_future(self._reply(worker))
         either: set[asyncio.Future[Any]] = {reply, request.answer}
@@ -143,13 +147,18 @@ class ShortRequests:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not reply.done():
                 await worker.send(Frame(Kind.CANCEL))
+                return await asyncio.wait_for(reply, GIVE_UP_SECONDS)
             return await reply
         finally:
             reply.cancel()
 
     async def _reply(self, worker: Worker) -> Frame:
+        answers: set[str] = set()
         while True:
             reply = await worker.receive()
             if reply.kind is not Kind.DATASET:
+                await self._catalog.forget_answers(answers)
                 return reply
-            self._catalog.add(dataset_pb2.Dataset.FromString(reply.parts[0]))
+            dataset = dataset_pb2.Dataset.FromString(reply.parts[0])
+            self._catalog.add_answer(dataset)
+            answers.add(dataset.name)

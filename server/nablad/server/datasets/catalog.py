@@ -1,12 +1,15 @@
 """What the front knows of its datasets: names, sizes, and the bounds on them.
 
 The catalog belongs to the event loop and never touches the disk itself; file operations run in threads. Datasets that
-workers have written arrive by their announcements.
+workers have written arrive by their announcements. Those that only carry a reply home, a large Hessian, are answers: of
+all of them together the oldest go, unless somebody has asked for one as a dataset of his own.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Collection
 
 from nablad.server.datasets.files import FULL, DatasetFiles, DatasetWriter
 from nablad.server.errors import LimitReached, ResourceNotFound
@@ -23,6 +26,8 @@ class Catalog:
         self.files = files
         self._limits = limits
         self._datasets: dict[str, tuple[int, dataset_pb2.Dataset]] = {}
+        self._answers: OrderedDict[str, int] = OrderedDict()
+        """Name -> bytes, the oldest first."""
         self._ordinal = 0
         self._uploads = 0
         self._promised = 0
@@ -35,11 +40,30 @@ class Catalog:
             self.add(dataset)
 
     def add(self, dataset: dataset_pb2.Dataset) -> dataset_pb2.Dataset:
-        """Takes note of a dataset; the first note of it stays."""
+        """Takes note of a dataset; the first note of it stays. It is no answer any more."""
+        self._answers.pop(dataset.name, None)
         if dataset.name not in self._datasets:
             self._ordinal += 1
             self._datasets[dataset.name] = (self._ordinal, dataset)
         return self._datasets[dataset.name][1]
+
+    def add_answer(self, dataset: dataset_pb2.Dataset) -> None:
+        """Takes note of an answer; a dataset that is here already stays what it is."""
+        if dataset.name in self._answers:
+            self._answers.move_to_end(dataset.name)
+        elif dataset.name not in self._datasets:
+            self.add(dataset)
+            self._answers[dataset.name] = dataset.size_bytes
+
+    async def forget_answers(self, newest: Collection[str]) -> None:
+        """Removes the oldest answers beyond their bound, but for the newest."""
+        old = [name for name in self._answers if name not in newest]
+        excess = sum(self._answers.values()) - self._limits.answers_bytes
+        for name in old:
+            if excess <= 0:
+                return
+            excess -= self._answers.pop(name)
+            await self.remove(name)
 
     def find(self, name: str) -> dataset_pb2.Dataset | None:
         """The dataset, if it is here."""
@@ -51,6 +75,12 @@ class Catalog:
         found = self.find(name)
         if found is None:
             raise ResourceNotFound(name, f"there is no dataset {name!r}; upload it first")
+        return found
+
+    def keep(self, name: str) -> dataset_pb2.Dataset:
+        """The dataset, which stays until it is deleted, even if it came as an answer. ResourceNotFound."""
+        found = self.get(name)
+        self._answers.pop(name, None)
         return found
 
     def newest(self, before: int | None, limit: int) -> list[tuple[int, dataset_pb2.Dataset]]:
@@ -106,6 +136,7 @@ class Catalog:
         async with self._naming:
             self.get(name)
             del self._datasets[name]
+            self._answers.pop(name, None)
             await asyncio.to_thread(self.files.remove, name)
 
 

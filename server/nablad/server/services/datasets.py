@@ -113,8 +113,8 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             raise Unavailable(message, "DOWNLOAD_STALLED") from None
 
     async def GetDataset(self, request: dataset_pb2.GetDatasetRequest, context: Context) -> dataset_pb2.Dataset:
-        """What is known of it."""
-        return self._catalog.get(checked_name(request.name))
+        """What is known of it. Who asks wants to use it."""
+        return self._catalog.keep(checked_name(request.name))
 
     async def ListDatasets(
         self, request: dataset_pb2.ListDatasetsRequest, context: Context

@@ -175,7 +175,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
             raise Unavailable("the server is shutting down", "SHUTTING_DOWN")
         datasets = frozenset(references.datasets_in(spec))
         for name in datasets:
-            self._catalog.get(name)
+            self._catalog.keep(name)
         return JobRecord(
             name=names.name_of(names.JOBS, uuid.uuid4().hex),
             spec=data,
