@@ -85,8 +85,9 @@ _lock = threading.RLock()
 def _forget(entry: Any) -> None:
     # Called when the node is gone, in whatever thread; by then the key may belong to its successor.
     with _lock:
-        if _interned.get(entry.key) is entry:
-            del _interned[entry.key]
+        key = entry.key
+        if _interned.get(key) is entry:
+            del _interned[key]
 
 
 def make(op: str, operands: Sequence[Node] = (), attributes: tuple[Any, ...] = ()) -> Node:
