@@ -360,6 +360,11 @@ def test_what_would_be_too_large_is_refused_before_it_is_computed() -> None:
             details = refused(lambda call=call, subject=subject, rest=rest: ask(server, call, subject, **rest))
             assert [row.field for row in details.violations] == ["subject"]
             assert "10000" in details.message
+        full = text("sum(x)**2", {"x": np.ones(100)})
+        details = refused(lambda: ask(server, "Hessian", at(full), sparse=True))
+        assert [row.field for row in details.violations] == ["subject.of"]
+        thin = text("sum(x**2)", {"x": np.ones(100)})
+        assert ask(server, "Hessian", at(thin), sparse=True).sparse_hessian.rows == 100
 
 
 # Trouble

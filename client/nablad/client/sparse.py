@@ -14,7 +14,7 @@ from nablad.client.errors import NabladError
 @dataclass(frozen=True, eq=False, repr=False)
 class CsrMatrix:
     """Compressed sparse rows: row i holds `values[s:e]` in the columns `column_indices[s:e]`,
-    s, e = row_starts[i], row_starts[i + 1]. What is not stored is zero, whatever theta is.
+    s, e = row_starts[i], row_starts[i + 1]. What is not stored is zero.
     """
 
     rows: int

@@ -31,6 +31,7 @@ from nablad.solvers.autodiff.derivatives import (
 )
 from nablad.solvers.autodiff.derivatives.check import BlockCheck, Check, check
 from nablad.solvers.autodiff.derivatives.describe import GraphNode, Work, tell
+from nablad.solvers.autodiff.derivatives.evaluation import RESULT_LIMIT
 from nablad.solvers.autodiff.derivatives.sparse import from_dense
 from nablad.solvers.autodiff.derivatives.summaries import Summary
 from nablad.solvers.autodiff.derivatives.ways import Derivative
@@ -70,15 +71,23 @@ class Derivatives:
     """The derivatives of a model. Used by one thread at a time.
 
     `checkpoint` is called before every block of rows; what it raises comes out of the call. `threads` changes the time,
-    never the bits. Methods raise InvalidModel with the name of the argument that is at fault as its field.
+    never the bits. No array of more than `result_bytes` is computed. Methods raise InvalidModel with the name of the
+    argument that is at fault as its field.
     """
 
-    def __init__(self, model: Model, *, threads: int = 1, checkpoint: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        threads: int = 1,
+        checkpoint: Callable[[], None] | None = None,
+        result_bytes: int = RESULT_LIMIT,
+    ) -> None:
         self.model = model
         self._threads = threads
         self._checkpoint = checkpoint
         self._sparsities: dict[tuple[Function, bool], Sparsity] = {}
-        self._evaluation = Evaluation(model.data, model.rows, model.dtype, threads, checkpoint)
+        self._evaluation = Evaluation(model.data, model.rows, model.dtype, threads, checkpoint, result_bytes)
 
     def value(self, theta: ArrayLike, of: str = "objective") -> FloatArray:
         """f(theta), shape S; of theta (B, p): (B,) + S."""

@@ -90,11 +90,11 @@ def derive(frame: Frame, context: WorkerContext, control: solvers.Control) -> by
     subject = request.subject
     if spec:
         key = hashlib.sha256(b"job" + spec).digest()
-        kept = _kept(key, lambda: _model_of_job(spec, context), context.threads)
+        kept = _kept(key, lambda: _model_of_job(spec, context), context)
     else:
         message = subject.model
         key = hashlib.sha256(b"model" + message.SerializeToString(deterministic=True)).digest()
-        kept = _kept(key, lambda: build_model(message, context, "subject.model"), context.threads)
+        kept = _kept(key, lambda: build_model(message, context, "subject.model"), context)
     model = kept.model
     kept.control = control
     theta = _theta(subject, model, spec, point, state, context, control)
@@ -119,9 +119,14 @@ def derive(frame: Frame, context: WorkerContext, control: solvers.Control) -> by
 class _Kept:
     """A model with its derivatives, which remember what they have found out of its structure."""
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: Model, context: WorkerContext) -> None:
         self.model = model
-        self.derivatives = solvers.Derivatives(model, threads=threads, checkpoint=self._checkpoint)
+        self.derivatives = solvers.Derivatives(
+            model,
+            threads=context.threads,
+            checkpoint=self._checkpoint,
+            result_bytes=context.limits.derivative_bytes,
+        )
         self.control = solvers.Control()
         """Of the request at hand."""
 
@@ -132,8 +137,8 @@ class _Kept:
 _models: OrderedDict[bytes, _Kept] = OrderedDict()
 
 
-def _kept(key: bytes, make: Callable[[], Model], threads: int) -> _Kept:
-    kept = _models.pop(key, None) or _Kept(make(), threads)
+def _kept(key: bytes, make: Callable[[], Model], context: WorkerContext) -> _Kept:
+    kept = _models.pop(key, None) or _Kept(make(), context)
     _models[key] = kept
     while len(_models) > KEPT_MODELS:
         _models.popitem(last=False)

@@ -38,10 +38,10 @@ RESULT_LIMIT = 4 << 30
 class ResultTooLarge(MemoryError):
     """A derivative with more numbers than may be computed at once."""
 
-    def __init__(self, shape: tuple[int, ...], needed: int) -> None:
-        super().__init__(f"a result of shape {shape} takes {needed:,} bytes; at most {RESULT_LIMIT:,} are allowed")
+    def __init__(self, shape: tuple[int, ...], needed: int, limit: int) -> None:
+        super().__init__(f"a result of shape {shape} takes {needed:,} bytes; at most {limit:,} are allowed")
         self.needed = needed
-        self.limit = RESULT_LIMIT
+        self.limit = limit
 
 
 class Evaluation:
@@ -54,12 +54,14 @@ class Evaluation:
         dtype: np.dtype[Any],
         threads: int = 1,
         checkpoint: Callable[[], None] | None = None,
+        limit: int = RESULT_LIMIT,
     ) -> None:
         self.rows = rows
         self.dtype = dtype
         self._data = dict(data)
         self._threads = threads
         self._checkpoint = checkpoint
+        self._limit = limit
 
     def run(
         self, function: Function, outputs: tuple[Node, ...], theta: Array, extra: Mapping[Node, Array] | None = None
@@ -118,8 +120,8 @@ class Evaluation:
     def check_size(self, shape: tuple[int, ...]) -> None:
         """Raises ResultTooLarge before anything is computed."""
         needed = int(np.prod([float(d) for d in shape])) * self.dtype.itemsize
-        if needed > RESULT_LIMIT:
-            raise ResultTooLarge(shape, needed)
+        if needed > self._limit:
+            raise ResultTooLarge(shape, needed, self._limit)
 
     def _one_by_one(
         self, function: Function, outputs: tuple[Node, ...], given: Mapping[Node, Array], batched: tuple[Node, ...]
