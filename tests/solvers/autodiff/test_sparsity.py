@@ -13,7 +13,6 @@ from solvers.autodiff.opcases import CASES, Case
 from nablad.expressions import OPS, Graph, Symbol, data, make, parameter
 from nablad.expressions import symbols as s
 from nablad.solvers import Derivatives, Expression
-from nablad.solvers.autodiff import sparsity
 from nablad.solvers.autodiff.derivatives import Function
 from nablad.solvers.autodiff.sparsity import Csr, Unknown, pattern
 
@@ -75,6 +74,12 @@ PLAIN: list[tuple[str, Symbol, Any]] = [
     ("constant matrix of many", s.matmul(np.array([[1.0, 0.0]]), M), np.eye(6)[:3]),
     ("product", s.matmul(M, np.ones((3, 2))), np.kron(np.eye(2), np.ones((2, 3)))),
     ("its own transpose", s.matmul(M, M.T), [[1] * 3 + [0] * 3, [1] * 6, [1] * 6, [0] * 3 + [1] * 3]),
+    ("elements one by one", s.concatenate([s.slice_of(X, [(k, k + 1)]) * s.slice_of(X, [(0, 1)]) for k in (5, 2)], 0),
+     np.eye(6)[[5, 2]] + np.eye(6)[[0, 0]]),
+    ("scattered one by one",
+     s.scatter([s.reshape(s.sin(s.slice_of(X, [(k, k + 1)])), (1, 1)) for k in (5, 2)], (2, 2),
+               [[(0, 1), (1, 2)], [(1, 2), (0, 1)]]),
+     [[0] * 6, np.eye(6)[5], np.eye(6)[2], [0] * 6]),
     ("index", s.take(X, [5.0, 0.0, 0.0], 0), np.eye(6)[[5, 0, 0]]),
     ("independent", s.ones((2,)), np.zeros((2, 6))),
     ("slope of a step", s.floor(X), np.zeros((6, 6))),
@@ -93,17 +98,17 @@ def test_an_index_that_is_data_is_read() -> None:
     )
 
 
-def test_what_would_outgrow_its_budget_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_outgrow_its_budget_is_given_up_with_a_reason() -> None:
     y: Symbol = X
     for _ in range(30):
         y = s.sin(y)
-    with pytest.raises(Unknown, match="more than 100 elements"):
-        pattern(y.node, X.node, {}, 100)
-    with pytest.raises(Unknown, match="more than 200 entries"):
-        pattern((s.sum(y) * y).node, X.node, {}, 200)
-    monkeypatch.setattr(sparsity, "NODES_LIMIT", 10)
     with pytest.raises(Unknown, match="30 nodes"):
-        found(y, X)
+        pattern(y.node, X.node, {}, 1_000)
+    large = parameter("large", (1_000,))
+    with pytest.raises(Unknown, match="more than 500 elements"):
+        pattern(s.sin(large).node, large.node, {}, 500)
+    with pytest.raises(Unknown, match=r"more than 50,000 entries"):
+        pattern((s.sum(large) * large).node, large.node, {}, 50_000)
 
 
 def test_compressed_rows() -> None:

@@ -18,7 +18,7 @@ never too little. Work is bounded: where a pattern would outgrow its budget, Unk
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,8 @@ from nablad.expressions import Graph, Node, Shape, topological
 from nablad.solvers.autodiff.interpret import interpret
 from nablad.solvers.autodiff.ops import MEANING, Array, Multilinear, Pointwise
 
-NODES_LIMIT = 20_000
+NODE = 100
+"""A node counts as so many entries, about what it takes in time."""
 ENTRIES_LIMIT = 40_000_000
 """Elements of all nodes, and entries of all patterns, unless less is asked for."""
 
@@ -69,32 +70,97 @@ def pattern(output: Node, theta: Node, data: Mapping[str, Array], limit: int = E
         if node is not theta and any(_matters(node, k) and x in active for k, x in enumerate(node.operands)):
             active.add(node)
             order.append(node)
-    if len(order) > NODES_LIMIT:
-        raise Unknown(f"the graph has {len(order):,} nodes; patterns are looked for up to {NODES_LIMIT:,}")
+    if len(order) > limit // NODE:
+        raise Unknown(f"the graph has {len(order):,} nodes; patterns are looked for up to {limit // NODE:,}")
     if sum(map(_size, order)) > limit:
         raise Unknown(f"the graph's arrays have more than {limit:,} elements together")
-    patterns: dict[Node, Matrix] = {theta: _selecting(np.arange(_size(theta)), _size(theta))}
-    entries = 0
+    found = _Patterns(theta, data, limit)
     for node in order:
-        total: Matrix | None = None
-        for k, operand in enumerate(node.operands):
-            if operand in patterns and _matters(node, k):
-                found = patterns[operand]
-                for matrix in reversed(_link(node, k, data)):
-                    if entries + int(np.diff(found.indptr)[matrix.indices].sum()) > limit:
-                        raise Unknown(f"the patterns of the graph's nodes have more than {limit:,} entries together")
-                    found = matrix @ found
-                total = found if total is None else total + found
-        assert total is not None
-        patterns[node] = total
-        entries += total.nnz
-    result = patterns.get(output)
-    if result is None:
-        result = scipy.sparse.csr_array((_size(output), _size(theta)), dtype=np.bool_)
-    result = scipy.sparse.csr_array(result)
+        found.add(node)
+    result = scipy.sparse.csr_array(found.matrix(output))
     result.sum_duplicates()
     result.sort_indices()
     return result
+
+
+class _Patterns:
+    """The patterns of the nodes so far. Of a node with one element it is the array of the entries that matter to it."""
+
+    def __init__(self, theta: Node, data: Mapping[str, Array], limit: int) -> None:
+        self._width = _size(theta)
+        self._data = data
+        self._limit = limit
+        self._entries = 0
+        self._rows: dict[Node, Array] = {}
+        self._matrices: dict[Node, Matrix] = {theta: _selecting(np.arange(self._width), self._width)}
+
+    def add(self, node: Node) -> None:
+        """The node's pattern from those of its operands."""
+        read = [
+            (k, x)
+            for k, x in enumerate(node.operands)
+            if (x in self._rows or x in self._matrices) and _matters(node, k)
+        ]
+        if _size(node) == 1 and all(x in self._rows for _, x in read):
+            self._rows[node] = self._union([self._rows[x] for _, x in read])
+            return
+        total = self._joined(node, read) if node.op in PLACES else self._linked(node, read)
+        self._count(total.nnz)
+        if _size(node) == 1:
+            self._rows[node] = np.unique(total.indices)
+        else:
+            self._matrices[node] = total
+
+    def matrix(self, node: Node) -> Matrix:
+        if node in self._matrices:
+            return self._matrices[node]
+        if node in self._rows:
+            row = self._rows[node]
+            return _rows_of(row, np.array([0, len(row)]), self._width)
+        return scipy.sparse.csr_array((_size(node), self._width), dtype=np.bool_)
+
+    def _union(self, rows: list[Array]) -> Array:
+        first, *others = rows
+        for row in others:
+            if row is not first:
+                first = np.union1d(first, row)
+                self._count(len(first))
+        return first
+
+    def _linked(self, node: Node, read: list[tuple[int, Node]]) -> Matrix:
+        total: Matrix | None = None
+        for k, operand in read:
+            found = self.matrix(operand)
+            for link in reversed(_link(node, k, self._data)):
+                found = self._product(link, found)
+            total = found if total is None else total + found
+        return total
+
+    def _joined(self, node: Node, read: list[tuple[int, Node]]) -> Matrix:
+        """Pieces put into places, all at once: that is linear in their number."""
+        places = PLACES[node.op](node)
+        targets = np.concatenate([places[k].reshape(-1) for k, _ in read])
+        indices, lengths = [], []
+        for _, x in read:
+            if x in self._rows:
+                indices.append(self._rows[x])
+                lengths.append(np.array([len(self._rows[x])]))
+            else:
+                indices.append(self._matrices[x].indices)
+                lengths.append(np.diff(self._matrices[x].indptr))
+        starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+        stacked = _rows_of(np.concatenate(indices), starts, self._width)
+        return self._product(_landing_in(targets, _size(node)), stacked)
+
+    def _product(self, link: Matrix, found: Matrix) -> Matrix:
+        if self._entries + int(np.diff(found.indptr)[link.indices].sum()) > self._limit:
+            self._count(self._limit)
+        return link @ found
+
+    def _count(self, entries: int) -> None:
+        self._entries += entries
+        if self._entries > self._limit:
+            raise Unknown(f"the patterns of the graph's nodes have more than {self._limit:,} entries together")
 
 
 def _matters(node: Node, k: int) -> bool:
@@ -132,9 +198,28 @@ def _moved(node: Node, k: int, data: Mapping[str, Array]) -> Link:
     return [_reading(read - 1, node.operands[k])]
 
 
-def _scattered(node: Node, k: int, data: Mapping[str, Array]) -> Link:
-    """Where each element of the piece lands: a slice of the result's own numbers."""
-    return [_landing(MEANING["slice"].evaluate(_numbers(node), node.attributes[1][k]), node)]
+def _sliced(node: Node, k: int, data: Mapping[str, Array]) -> Link:
+    (operand,) = node.operands
+    return [_selecting(_place(operand.shape, node.attributes[0]), _size(operand))]
+
+
+def _place(shape: Shape, ranges: Sequence[Any]) -> Array:
+    """The numbers of the elements in a box, in time that grows with the box alone."""
+    numbers: Array = np.zeros((), np.int64)
+    for d, bounds in zip(_fixed(shape), ranges, strict=True):
+        along = MEANING["slice"].evaluate(np.arange(d), (bounds,)) if bounds is not None else np.arange(d)
+        numbers = numbers[..., None] * d + along
+    return numbers
+
+
+def _scatter_places(node: Node) -> list[Array]:
+    return [_place(node.shape, ranges) for ranges in node.attributes[1]]
+
+
+def _concatenate_places(node: Node) -> list[Array]:
+    (axis,) = node.attributes
+    ends = np.cumsum([_fixed(x.shape)[axis] for x in node.operands])
+    return np.split(_numbers(node), ends[:-1], axis)
 
 
 def _scattered_by_index(node: Node, k: int, data: Mapping[str, Array]) -> Link:
@@ -217,13 +302,17 @@ def _reading(read: Array, operand: Node) -> Matrix:
     return _selecting(read, _size(operand))
 
 
+def _rows_of(indices: Array, starts: Array, width: int) -> Matrix:
+    """Rows of truths, entry by entry."""
+    return scipy.sparse.csr_array((np.ones(len(indices), np.bool_), indices, starts), shape=(len(starts) - 1, width))
+
+
 def _selecting(read: Array, count: int) -> Matrix:
     # What reads beyond an axis is NaN; it depends on nothing.
     flat = np.nan_to_num(np.asarray(read).reshape(-1), nan=-1.0).astype(np.int64)
     some = flat >= 0
     starts = np.concatenate([[0], np.cumsum(some)])
-    ones = np.ones(int(some.sum()), np.bool_)
-    return scipy.sparse.csr_array((ones, flat[some], starts), shape=(flat.size, count))
+    return _rows_of(flat[some], starts, count)
 
 
 def _landing(targets: Array, node: Node) -> Matrix:
@@ -237,13 +326,16 @@ def _landing_in(targets: Array, count: int) -> Matrix:
 
 LINKS: dict[str, Callable[[Node, int, Mapping[str, Array]], Link]] = {
     **dict.fromkeys(
-        ("broadcast_to", "reshape", "transpose", "slice", "diagonal", "diag", "tril", "triu", "take", "concatenate"),
+        ("broadcast_to", "reshape", "transpose", "diagonal", "diag", "tril", "triu", "take"),
         _moved,
     ),
-    "scatter": _scattered,
+    "slice": _sliced,
     "scatter_add": _scattered_by_index,
     "cumsum": _along_axis,
     "logsumexp": _last_axis,
     "matmul": _product,
 }
 """Ops that are neither pointwise nor reductions along `axes`; one without a row here is taken to read everything."""
+
+PLACES: dict[str, Callable[[Node], list[Array]]] = {"scatter": _scatter_places, "concatenate": _concatenate_places}
+"""Ops that put their operands into places of the result: for each operand the numbers of its elements there."""

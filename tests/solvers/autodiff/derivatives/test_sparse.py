@@ -101,6 +101,24 @@ def test_random_sums_of_products(size: int, drawn: st.DataObject) -> None:
     assert np.array_equal(found, found.T)
 
 
+def test_elements_read_one_by_one() -> None:
+    """Thousands of scalar nodes: linear in their number."""
+    size = 3_000
+
+    def separate(x: np.ndarray) -> np.ndarray:
+        total = 0.0
+        for k in range(size):
+            total = total + x[k] ** 3
+        return total
+
+    x = np.linspace(0.5, 1.0, size)
+    found = Derivatives(Expression.trace(separate, start=x)).hessian(x, sparse=True)
+    assert found.passes == 1
+    assert isinstance(found.array, Csr)
+    assert np.array_equal(found.array.column_indices, np.arange(size))
+    np.testing.assert_allclose(found.array.values, 6 * x, rtol=1e-14)
+
+
 def test_groups_read_by_a_data_column() -> None:
     """y_n - theta[group_n]: one entry a row, one direction for all."""
     group = RNG.integers(0, 40, 300)
@@ -128,7 +146,7 @@ def test_dense_structure_is_told_and_computed_densely(monkeypatch: pytest.Monkey
     dense = Derivatives(model).hessian(model.start())
     assert dense.way == "forward_over_reverse"
     assert "forward_over_reverse_compressed about" in dense.reason
-    monkeypatch.setattr(sparsity, "NODES_LIMIT", 2)
+    monkeypatch.setattr(sparsity, "NODE", 1 << 40)
     told = Derivatives(model).hessian(model.start(), sparse=True)
     assert told.way == "forward_over_reverse"
     assert "no sparse structure that could be found: the graph has" in told.reason
