@@ -258,6 +258,11 @@ def test_sizes_are_bounded_before_anything_is_computed() -> None:
         graphs.check_sizes(Graph((x.node,), (s.exp(s.sin(x)).node,)), {}, GraphLimits(2, 10, 10))
 
 
+def test_all_values_together() -> None:
+    x = data("x", (ROWS, 3))
+    assert graphs.size_bytes([s.sum(s.exp(x)).node], 100) == 8 * (300 + 300 + 1)
+
+
 def test_a_hundred_thousand_nodes_take_linear_time() -> None:
     def chain(length: int) -> Graph:
         x = parameter("t", ())

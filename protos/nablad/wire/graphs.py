@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nablad.expressions import OPS, ROWS, Graph, Node, Shape, constant, input_node, make
+from nablad.expressions import OPS, ROWS, Graph, Node, Shape, constant, input_node, make, topological
 from nablad.expressions.attributes import check_attributes, check_operands
 from nablad.expressions.dimension import concrete, describe
 from nablad.expressions.labels import Labels
@@ -186,6 +186,12 @@ def check_sizes(graph: Graph, labels: Mapping[Node, str], limits: GraphLimits) -
             allowed = limits.array_bytes if size > limits.array_bytes else limits.constant_bytes
             taken = max(size, fixed_bytes if fixed_bytes > limits.constant_bytes else 0)
             raise GraphError("", f"would take {taken} bytes by {what}; at most {allowed} are allowed")
+
+
+def size_bytes(outputs: Iterable[Node], rows: int) -> int:
+    """What all values of a graph would take together, N = `rows`: more than is ever alive at once."""
+    elements: int = sum(math.prod(concrete(node.shape, rows)) for node in topological(outputs))
+    return elements * ITEM_BYTES
 
 
 class _Reader:

@@ -1,7 +1,7 @@
 """Where the nodes of a graph stand in a picture: layer by layer, operands above (Sugiyama, Tagawa, Toda 1981).
 
 1. A node's layer is the length of the longest path to it; leaves then come down to just above their first reader.
-2. An edge that crosses layers gets a bend in each of them.
+2. An edge that crosses layers gets a bend in each of them; edges from one node share theirs.
 3. Within a layer, order is by the mean place of the neighbours, swept down and up until few edges cross.
 4. Across, each node wants to stand at the mean of its neighbours, not nearer to the next than their widths allow: the
    least squares solution of that is an isotonic regression (pool adjacent violators), one linear pass a layer.
@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 GAP = 28.0
@@ -50,6 +49,8 @@ class _Net:
         self.below: list[list[int]] = [[] for _ in sizes]
         self.chains: list[list[int]] = []
         """Of each edge: operand, bends, node."""
+        self.bends: dict[tuple[int, int], int] = {}
+        """Of a node, in a layer."""
         for node, sources in enumerate(operands):
             for source in dict.fromkeys(sources):
                 self._join(source, node)
@@ -61,16 +62,20 @@ class _Net:
     def _join(self, source: int, node: int) -> None:
         chain = [source]
         for layer in range(self.layer[source] + 1, self.layer[node]):
-            self.layer.append(layer)
-            self.widths.append(BEND_WIDTH)
-            self.above.append([])
-            self.below.append([])
-            chain.append(len(self.layer) - 1)
-        chain.append(node)
-        for upper, lower in pairwise(chain):
-            self.below[upper].append(lower)
-            self.above[lower].append(upper)
-        self.chains.append(chain)
+            if (source, layer) not in self.bends:
+                self.bends[source, layer] = len(self.layer)
+                self.layer.append(layer)
+                self.widths.append(BEND_WIDTH)
+                self.above.append([])
+                self.below.append([])
+                self._link(chain[-1], self.bends[source, layer])
+            chain.append(self.bends[source, layer])
+        self._link(chain[-1], node)
+        self.chains.append([*chain, node])
+
+    def _link(self, upper: int, lower: int) -> None:
+        self.below[upper].append(lower)
+        self.above[lower].append(upper)
 
     def order(self) -> None:
         place = [0.0] * len(self.layer)

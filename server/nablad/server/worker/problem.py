@@ -19,9 +19,12 @@ from nablad.server.worker import definitions
 from nablad.server.worker.expressions import expression
 from nablad.server.worker.violations import Violations, from_pydantic
 from nablad.v1 import model_pb2, solver_pb2, tensor_pb2
+from nablad.wire import graphs
 from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import INLINE_LIMIT, READABLE_ELEMENTS, AnyArray, TensorError, decode, encode, join
 
+GRADIENT_VALUES = 4
+"""About so many times as many intermediate values as its function has a gradient, kept all at once, which none is."""
 MESSAGE_BYTES = 4 << 20
 """Of the tensors inside one message, which must stay below the limit of gRPC."""
 
@@ -120,7 +123,10 @@ def build_model(message: model_pb2.Model, context: WorkerContext, field: str) ->
     except ValidationError as error:
         raise Violations(from_pydantic(error, field)) from None
     model = _model(checked, around, field)
-    size, limit = model.cost().workspace_bytes, context.limits.workspace_bytes
+    limit = context.limits.workspace_bytes
+    if GRADIENT_VALUES * graphs.size_bytes([model.problem.objective, model.problem.output], model.rows) <= limit:
+        return model
+    size = model.cost().workspace_bytes  # which compiles value and gradient
     if size > limit:
         text = f"needs about {size} bytes to evaluate; at most {limit} are allowed"
         raise Violations([FieldViolation(field, text)])
