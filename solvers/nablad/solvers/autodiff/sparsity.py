@@ -28,7 +28,7 @@ from nablad.expressions import Graph, Node, Shape, topological
 from nablad.solvers.autodiff.interpret import interpret
 from nablad.solvers.autodiff.ops import MEANING, Array, Multilinear, Pointwise
 
-NODE = 100
+NODE = 25
 """A node counts as so many entries, about what it takes in time."""
 ENTRIES_LIMIT = 40_000_000
 """Elements of all nodes, and entries of all patterns, unless less is asked for."""
@@ -103,6 +103,10 @@ class _Patterns:
         ]
         if _size(node) == 1 and all(x in self._rows for _, x in read):
             self._rows[node] = self._union([self._rows[x] for _, x in read])
+            return
+        if node.op == "slice" and _size(node) == 1:
+            matrix, row = self.matrix(node.operands[0]), int(_place(node.operands[0].shape, node.attributes[0]).item())
+            self._rows[node] = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
             return
         total = self._joined(node, read) if node.op in PLACES else self._linked(node, read)
         self._count(total.nnz)

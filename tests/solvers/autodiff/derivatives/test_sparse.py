@@ -103,7 +103,7 @@ def test_random_sums_of_products(size: int, drawn: st.DataObject) -> None:
 
 def test_elements_read_one_by_one() -> None:
     """Thousands of scalar nodes: linear in their number."""
-    size = 3_000
+    size = 1_500
 
     def separate(x: np.ndarray) -> np.ndarray:
         total = 0.0

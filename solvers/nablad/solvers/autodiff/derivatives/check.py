@@ -14,7 +14,7 @@ Cost: 20 values of f for each entry looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ CORNER_STEPS = 5
 FALLING_STEPS = 6
 """The order is read from these; rounding has the others."""
 VALUES_AT_ONCE = 1 << 21
+ELEMENTS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,17 @@ def _entries(
         for k, place in enumerate(group):
             # The steps that were taken, not those that were meant: x + h is rounded.
             ahead, behind = (np.abs(points[k, side, :, place] - theta[place])[:, None] for side in (0, 1))
-            found.append(_entry(values[k], centre, ahead, behind, jacobian[:, place], scale))
+            parts = [slice(start, start + ELEMENTS_AT_ONCE) for start in range(0, centre.size, ELEMENTS_AT_ONCE)]
+            found.append(
+                _worst([_entry(values[k][..., e], centre[e], ahead, behind, jacobian[e, place], scale) for e in parts])
+            )
     return found
+
+
+def _worst(parts: Sequence[_Entry]) -> _Entry:
+    """Of an entry's elements, looked at in parts."""
+    worst = max(parts, key=lambda part: (part.corner, part.excess))
+    return replace(worst, errors=np.max([part.errors for part in parts], axis=0))
 
 
 @np.errstate(all="ignore")

@@ -32,6 +32,8 @@ LEAST_ROWS = 64
 """Rows of the smallest block."""
 BUFFERS = 4
 """Arrays of the largest size that are alive at once, in most graphs."""
+EVALUATORS = 4
+"""Graphs whose buffers are kept from one call to the next."""
 RESULT_LIMIT = 4 << 30
 
 
@@ -62,6 +64,7 @@ class Evaluation:
         self._threads = threads
         self._checkpoint = checkpoint
         self._limit = limit
+        self._evaluators: dict[tuple[Graph, int], Evaluator] = {}
 
     def run(
         self, function: Function, outputs: tuple[Node, ...], theta: Array, extra: Mapping[Node, Array] | None = None
@@ -71,7 +74,7 @@ class Evaluation:
         batched = tuple(node for node, x in given.items() if x.ndim > len(node.shape))
         nodes = tuple(given)[1:]
         if not batched:
-            return self._once(function.graph(outputs, nodes), {node.name: x for node, x in given.items()})
+            return self._once(_single(function, outputs, nodes), {node.name: x for node, x in given.items()})
         points = len(given[batched[0]])
         if any(row_size(node.shape)[0] for node in batched):
             return self._one_by_one(function, outputs, given, batched)
@@ -126,7 +129,7 @@ class Evaluation:
     def _one_by_one(
         self, function: Function, outputs: tuple[Node, ...], given: Mapping[Node, Array], batched: tuple[Node, ...]
     ) -> tuple[Array, ...]:
-        graph = function.graph(outputs, tuple(given)[1:])
+        graph = _single(function, outputs, tuple(given)[1:])
         results = [
             self._once(graph, {node.name: x[k] if node in batched else x for node, x in given.items()})
             for k in range(len(given[batched[0]]))
@@ -136,22 +139,44 @@ class Evaluation:
     def _once(self, graph: Graph, values: Mapping[str, Array], rows: int | None = None) -> tuple[Array, ...]:
         arrays = {x.name: np.asarray(values.get(x.name, self._data.get(x.name)), self.dtype) for x in graph.inputs}
         columns = {x.name: np.ascontiguousarray(arrays.pop(x.name)) for x in graph.inputs if row_size(x.shape)[0]}
-        length = self.rows if rows is None else rows
-        evaluator = Evaluator(_program(graph, self.dtype), columns, length, self._checkpoint, self._threads)
+        evaluator = self._evaluator(graph, columns, self.rows if rows is None else rows)
         return cast(tuple[Array, ...], evaluator.run(arrays))
+
+    def _evaluator(self, graph: Graph, columns: Mapping[str, Array], rows: int) -> Evaluator:
+        """The one that ran this graph before, if it is among the last few: its instructions are bound already."""
+        key = graph, rows
+        evaluator = self._evaluators.pop(key, None)
+        if evaluator is None:
+            evaluator = Evaluator(_program(graph, self.dtype), columns, rows, self._checkpoint, self._threads)
+        else:
+            evaluator.attach(columns)
+        self._evaluators[key] = evaluator
+        if len(self._evaluators) > EVALUATORS:
+            self._evaluators.pop(next(iter(self._evaluators)))
+        return evaluator
 
     def _fitting(self, outputs: tuple[Node, ...], most: int, direction: Node | None = None) -> int:
         """How many copies of the graph's largest array, or of the largest that depends on a direction, fit at once."""
-        moving = {direction}
-        largest = 1
-        for node in topological(outputs):
-            if direction is None or any(x in moving for x in node.operands):
-                moving.add(node)
-                power, size = row_size(node.shape)
-                largest = max(largest, size * min(self.rows, LEAST_ROWS) ** power)
+        largest = _largest(outputs, direction, min(self.rows, LEAST_ROWS))
         return max(1, min(most, PASS_BUDGET // (BUFFERS * largest * self.dtype.itemsize)))
 
 
+# Walks over a graph, and what is made of it, are remembered: graphs may have a hundred thousand nodes.
+
+
+@lru_cache(maxsize=256)
+def _largest(outputs: tuple[Node, ...], direction: Node | None, rows: int) -> int:
+    moving = {direction}
+    largest = 1
+    for node in topological(outputs):
+        if direction is None or any(x in moving for x in node.operands):
+            moving.add(node)
+            power, size = row_size(node.shape)
+            largest = max(largest, size * rows**power)
+    return largest
+
+
+@lru_cache(maxsize=256)
 def _has_rows(outputs: tuple[Node, ...]) -> bool:
     return any(row_size(node.shape)[0] for node in topological(outputs))
 
@@ -159,6 +184,11 @@ def _has_rows(outputs: tuple[Node, ...]) -> bool:
 @lru_cache(maxsize=64)
 def _program(graph: Graph, dtype: np.dtype[Any]) -> Program:
     return compile_program(graph, dtype)
+
+
+@lru_cache(maxsize=64)
+def _single(function: Function, outputs: tuple[Node, ...], extra: tuple[Node, ...]) -> Graph:
+    return function.graph(outputs, extra)
 
 
 @lru_cache(maxsize=64)
