@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from nablad.expressions import Node, topological
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.derivatives.function import Function
+from nablad.solvers.autodiff.derivatives.memory import remembered
 from nablad.solvers.autodiff.derivatives.ways import Setting, Way
 from nablad.solvers.autodiff.ops import MEANING
 
@@ -17,7 +16,7 @@ def estimate(way: Way, setting: Setting) -> float:
     return setting.points * way.passes(setting) * way.factor(setting) * visits
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _visited(function: Function, rows: int) -> float:
     moving = {function.theta}
     numbers = 0.0
@@ -28,7 +27,7 @@ def _visited(function: Function, rows: int) -> float:
     return numbers
 
 
-@lru_cache(maxsize=256)
+@remembered
 def split_operations(outputs: tuple[Node, ...], moved: Node, rows: int) -> tuple[float, float]:
     """(of nodes that do not depend on `moved`, of those that do), for N rows."""
     moving = {moved}

@@ -11,7 +11,6 @@ constant of the graph, and a product with the identity matrix is not computed at
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +23,7 @@ from nablad.solvers.autodiff.binding import bind_rows
 from nablad.solvers.autodiff.blocks import Evaluator, Program, compile_program
 from nablad.solvers.autodiff.derivatives.function import Function
 from nablad.solvers.autodiff.derivatives.kernels import Kernel, basis, many
+from nablad.solvers.autodiff.derivatives.memory import remembered
 from nablad.solvers.autodiff.ops import Array
 
 PASS_BUDGET = 8 << 20
@@ -164,7 +164,7 @@ class Evaluation:
 # Walks over a graph, and what is made of it, are remembered: graphs may have a hundred thousand nodes.
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _largest(outputs: tuple[Node, ...], direction: Node | None, rows: int) -> int:
     moving = {direction}
     largest = 1
@@ -176,22 +176,22 @@ def _largest(outputs: tuple[Node, ...], direction: Node | None, rows: int) -> in
     return largest
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _has_rows(outputs: tuple[Node, ...]) -> bool:
     return any(row_size(node.shape)[0] for node in topological(outputs))
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _program(graph: Graph, dtype: np.dtype[Any]) -> Program:
     return compile_program(graph, dtype)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _single(function: Function, outputs: tuple[Node, ...], extra: tuple[Node, ...]) -> Graph:
     return function.graph(outputs, extra)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _batched(
     function: Function, outputs: tuple[Node, ...], extra: tuple[Node, ...], batched: tuple[Node, ...], size: Dimension
 ) -> Graph:
@@ -203,12 +203,12 @@ def _batched(
     return Graph((*new, *(x for x in function.data if x in needed)), moved)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _swept(kernel: Kernel, count: int) -> Node:
     return many(kernel, basis(kernel, count))
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _sweepable(kernel: Kernel, size: int) -> tuple[Node, Node]:
     directions = s.parameter("directions", (size, *kernel.direction.shape))
     return many(kernel, directions), directions.node

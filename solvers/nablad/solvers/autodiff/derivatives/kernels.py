@@ -15,7 +15,6 @@ row thus costs k pulled directions, not N k.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from nablad.expressions import ROWS, Node, Shape, Symbol
@@ -23,6 +22,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.derivatives.function import Function
+from nablad.solvers.autodiff.derivatives.memory import remembered
 from nablad.solvers.autodiff.taylor import taylor
 from nablad.solvers.autodiff.transform import jvp, vjp
 
@@ -43,7 +43,7 @@ def _inputs(shape: Shape) -> Symbol:
     return s.parameter(DIRECTION, shape)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def pushed(function: Function) -> Kernel:
     """J v."""
     v = _inputs(function.theta.shape)
@@ -51,7 +51,7 @@ def pushed(function: Function) -> Kernel:
     return Kernel(tangent.node, v.node)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def pulled(function: Function) -> Kernel:
     """u J, summed over rows where there are any."""
     u = _inputs(function.output.shape)
@@ -59,14 +59,14 @@ def pulled(function: Function) -> Kernel:
     return Kernel(adjoint.node, u.node, -2)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def pulled_by_rows(function: Function) -> Kernel:
     """u J_n for every row n."""
     row = pulled(function.row)
     return Kernel(_over_rows(function, row.output), row.direction, -2)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def curved(function: Function) -> Kernel:
     """H v: of a scalar (p,), else one such row for each element of f: (m, p), or (N, k, p) by rows."""
     if function.by_rows:
@@ -82,7 +82,7 @@ def curved(function: Function) -> Kernel:
     return Kernel(product.node, v.node, -2)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def pushed_twice(function: Function) -> Kernel:
     """(H v)_j for all j, with j as the first axis: forward mode over all p directions, then once more."""
     first = _all(pushed(function), function.size)
@@ -101,7 +101,7 @@ class Expanded:
     direction: Node
 
 
-@lru_cache(maxsize=32)
+@remembered
 def expanded(function: Function, order: int) -> Expanded:
     """The Taylor coefficients of t -> f(theta + t v)."""
     v = _inputs(function.theta.shape)
