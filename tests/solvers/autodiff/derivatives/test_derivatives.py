@@ -194,3 +194,16 @@ def test_a_result_that_is_too_large_is_refused_before_work() -> None:
     model = Expression(Graph((x.node,), (s.exp(x).node,)), {"x": np.zeros(20_000)})
     with pytest.raises(InvalidModel, match="64,000,000,000,000 bytes"):
         Derivatives(model).hessian(model.start())
+
+
+def test_of_a_large_graph_one_way_is_built() -> None:
+    def chain(x: np.ndarray) -> np.ndarray:
+        for _ in range(20_001):
+            x = 1.0 - x
+        return x
+
+    model = Expression.trace(chain, start=[0.5, 0.25])
+    found = Derivatives(model).jacobian(model.start())
+    assert np.array_equal(found.array, -np.eye(2))
+    assert (found.way, found.passes) == ("reverse", 2)
+    assert "forward about" in found.reason

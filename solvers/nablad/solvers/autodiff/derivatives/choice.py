@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from nablad.expressions import topological
 from nablad.solvers.autodiff.derivatives.counting import estimate, split_operations
 from nablad.solvers.autodiff.derivatives.ways import WAYS, Derivative, NoSuchWay, Setting, Way, prepared
 
 FAR = 2.0
 """A way whose estimate is so many times the best count is not counted."""
+LARGE = 20_000
+"""Nodes of a graph for which only the way with the least estimate is built."""
 DEAR = 1e7
 """Operations of the best dense way from which on sparse ones are looked at."""
 
@@ -67,9 +70,10 @@ def _cheapest(ways: Sequence[Way], setting: Setting) -> Choice:
     """Estimates first: the graphs of ways that are far from winning are not built."""
     best: Choice | None = None
     others: list[Choice] = []
+    large = len(topological([setting.function.output])) > LARGE
     for least, k in sorted((estimate(way, setting), k) for k, way in enumerate(ways)):
         way = ways[k]
-        if best is not None and least >= FAR * best.operations:
+        if best is not None and (large or least >= FAR * best.operations):
             others.append(Choice(way, way.passes(setting), least, "estimated, one multiplication for each value"))
             continue
         found = _counted(way, setting, "counted on its own graph")
