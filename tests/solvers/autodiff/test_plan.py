@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nablad.expressions import ROWS, Graph, Symbol, data, parameter
+from nablad.expressions import OPS, ROWS, Graph, Symbol, data, parameter
 from nablad.expressions import symbols as s
 from nablad.solvers.autodiff.interpret import interpret
+from nablad.solvers.autodiff.ops import MEANING
 from nablad.solvers.autodiff.plan import Workspace, compile_plan
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.transform import gradient
@@ -64,6 +66,24 @@ def test_plans_agree_with_the_interpreter(graph: Graph, rows: int) -> None:
             for ours, theirs in zip(workspace.run([w, x], rows), expected, strict=True):
                 scale = 1.0 + np.abs(theirs).max()
                 np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10 * scale)
+
+
+IN_PLACE = sorted(name for name, meaning in MEANING.items() if meaning.in_place and (OPS[name].arity or 0) > 1)
+
+
+@pytest.mark.parametrize("op", IN_PLACE)
+def test_an_operand_given_twice_is_read_before_it_is_written_over(op: str) -> None:
+    x = data("x", (4,))
+    twice = 2.0 * x
+    places = [k for k in range(OPS[op].arity or 0) if k not in OPS[op].truths]
+    operands: list[Symbol] = [s.greater(x, 0.0)] * (OPS[op].arity or 0)
+    for chosen in combinations(places, 2):
+        for k in places:
+            operands[k] = twice if k in chosen else x + x  # the same numbers, in memory of their own
+        graph = Graph((x.node,), (s.apply(op, *operands).node,))
+        point = np.array([0.5, 0.25, 0.125, 1.5])
+        (expected,) = interpret(graph, {"x": point})
+        np.testing.assert_array_equal(Workspace(compile_plan(graph, FLOAT), 1).run([point])[0], expected)
 
 
 def chain(length: int) -> Graph:

@@ -217,7 +217,8 @@ def _in_place(
     for index in MEANING[node.op].in_place:
         x = operands[index]
         if x in dying and x in owned and node.operands[index].shape == node.shape:
-            sharing = any(root[other] == x and other != x for other in operands)
+            # Not even the same operand twice: an op that writes in steps would read what it has written.
+            sharing = any(root[other] == x for place, other in enumerate(operands) if place != index)
             if not sharing and OPS[node.operands[index].op].result == "real":
                 return x
     return None
