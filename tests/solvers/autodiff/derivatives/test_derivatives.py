@@ -148,7 +148,7 @@ def test_the_cheaper_way_is_taken_and_told() -> None:
     assert (few.way, few.passes) == ("reverse", 1)
     assert (many.way, many.passes) == ("forward", 1)
     assert "1 pulled direction cost" in few.reason
-    assert "forward about" in few.reason
+    assert "forward at least" in few.reason
     assert few.flops > 0
 
 
@@ -206,4 +206,4 @@ def test_of_a_large_graph_one_way_is_built() -> None:
     found = Derivatives(model).jacobian(model.start())
     assert np.array_equal(found.array, -np.eye(2))
     assert (found.way, found.passes) == ("reverse", 2)
-    assert "forward about" in found.reason
+    assert "forward at least" in found.reason

@@ -19,8 +19,13 @@ FAR = 2.0
 """A way whose estimate is so many times the best count is not counted."""
 LARGE = 20_000
 """Nodes of a graph for which only the way with the least estimate is built."""
+NEAR = 1.1
+"""Costs that differ by less are not told apart: the way that comes first in the table is taken."""
 DEAR = 1e7
 """Operations of the best dense way from which on sparse ones are looked at."""
+
+
+ESTIMATED = "estimated, one multiplication for each value"
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,10 @@ def _cheapest(ways: Sequence[Way], setting: Setting) -> Choice:
     for least, k in sorted((estimate(way, setting), k) for k, way in enumerate(ways)):
         way = ways[k]
         if best is not None and (large or least >= FAR * best.operations):
-            others.append(Choice(way, way.passes(setting), least, "estimated, one multiplication for each value"))
+            others.append(Choice(way, way.passes(setting), least, ESTIMATED))
             continue
         found = _counted(way, setting, "counted on its own graph")
-        if best is None or found.operations < best.operations:
+        if best is None or _better(found, best, ways):
             best, found = found, best
         if found is not None:
             others.append(found)
@@ -85,12 +90,19 @@ def _cheapest(ways: Sequence[Way], setting: Setting) -> Choice:
     return Choice(best.way, best.passes, best.operations, "; ".join([_cost(best), *map(_also, others)]), tuple(others))
 
 
+def _better(choice: Choice, than: Choice, ways: Sequence[Way]) -> bool:
+    if ways.index(choice.way) < ways.index(than.way):
+        return choice.operations < NEAR * than.operations
+    return NEAR * choice.operations < than.operations
+
+
 def _cost(choice: Choice) -> str:
     return f"{choice.way.name}: {_told(choice)} cost {_number(choice.operations)} operations"
 
 
 def _also(choice: Choice) -> str:
-    return f"{choice.way.name} about {_number(choice.operations)} with {_told(choice)}"
+    about = "at least" if choice.reason == ESTIMATED else "about"
+    return f"{choice.way.name} {about} {_number(choice.operations)} with {_told(choice)}"
 
 
 def _number(x: float) -> str:
