@@ -63,6 +63,10 @@ class Symbol:
     def T(self) -> Symbol:  # noqa: N802 - numpy's name
         return apply("transpose", number(self), attributes=(tuple(reversed(range(self.ndim))),))
 
+    @property
+    def mT(self) -> Symbol:  # noqa: N802 - numpy's name
+        return _function("matrix_transpose", self)
+
     def __len__(self) -> int:
         return _first_length(self.node, "len()")
 
@@ -113,6 +117,18 @@ class Symbol:
 
     def __rtruediv__(self, other: Operand) -> Symbol:
         return _arithmetic("divide", other, self)
+
+    def __floordiv__(self, other: Operand) -> NoReturn:
+        _refused(np.floor_divide)
+
+    def __rfloordiv__(self, other: Operand) -> NoReturn:
+        _refused(np.floor_divide)
+
+    def __mod__(self, other: Operand) -> NoReturn:
+        _refused(np.remainder)
+
+    def __rmod__(self, other: Operand) -> NoReturn:
+        _refused(np.remainder)
 
     def __neg__(self) -> Symbol:
         return apply("negative", self)
@@ -262,6 +278,13 @@ def _function(name: str, *operands: Any) -> Symbol:
 
     result: Symbol = NAMES[name].call(*operands)
     return result
+
+
+def _refused(ufunc: np.ufunc) -> NoReturn:
+    """An operator whose ufunc has no rule: its TypeError says what to write."""
+    from nablad.expressions.numpy_functions import unknown
+
+    raise unknown(ufunc)
 
 
 def _arithmetic(op: str, x: Operand, y: Operand) -> Symbol:

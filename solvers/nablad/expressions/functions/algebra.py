@@ -72,6 +72,32 @@ def multi_dot(arrays: Any) -> Symbol:
     return result
 
 
+def vecdot(a: Operand, b: Operand, *, axis: int = -1) -> Symbol:
+    """The sums of products along this axis of each, (...) of (..., n)."""
+    x, y = (s.moveaxis(number(operand), whole(axis, "axis"), -1) for operand in (a, b))
+    return s.sum(x * y, -1)
+
+
+def matvec(a: Operand, b: Operand) -> Symbol:
+    """Stacks of matrices (..., m, n) times stacks of vectors (..., n): (..., m)."""
+    return s.squeeze(s.matmul(number(a), s.expand_dims(number(b), -1)), -1)
+
+
+def vecmat(a: Operand, b: Operand) -> Symbol:
+    """Stacks of vectors (..., m) times stacks of matrices (..., m, n): (..., n)."""
+    return s.squeeze(s.matmul(s.expand_dims(number(a), -2), number(b)), -2)
+
+
+def diagonals(a: Operand, *, offset: int = 0) -> Symbol:
+    """Of the matrices in the last two axes, (..., k) of (..., m, n)."""
+    return s.diagonal(number(a), whole(offset, "offset"), -2, -1)
+
+
+def traces(a: Operand, *, offset: int = 0) -> Symbol:
+    """Of the matrices in the last two axes, (...) of (..., m, n)."""
+    return s.trace(number(a), whole(offset, "offset"), -2, -1)
+
+
 def cross(a: Operand, b: Operand) -> Symbol:
     """Of vectors of three in the last axis."""
     x, y = Symbol(number(a)), Symbol(number(b))
@@ -118,6 +144,9 @@ ROWS: tuple[Function, ...] = (
     Function("tensordot", tensordot, "the sum of products over several axes", ("linalg.tensordot",)),
     Function("einsum", einsum, 'sums of products by subscripts: einsum("ij,j->i", A, x)'),
     Function("kron", of_two("kron"), "the Kronecker product"),
+    Function("vecdot", vecdot, "the sums of products of vectors in the last axis", ("linalg.vecdot",)),
+    Function("matvec", matvec, "matrices times vectors, of stacks of both"),
+    Function("vecmat", vecmat, "vectors times matrices, of stacks of both"),
     Function("cross", cross, "the cross product of vectors of three", ("linalg.cross",)),
     Function("det", of_one("det"), "determinant", ("linalg.det",)),
     Function("logdet", of_one("logdet"), "log |det(a)|"),
@@ -126,6 +155,8 @@ ROWS: tuple[Function, ...] = (
     Function("solve", of_two("solve"), "x with a @ x = b", ("linalg.solve",)),
     Function("solve_triangular", solve_triangular, "the same, of the upper or the lower triangle of a"),
     Function("cholesky", cholesky, "lower L with L @ L.T = a", ("linalg.cholesky",)),
+    Function("linalg.diagonal", diagonals, "the diagonals of the matrices in the last two axes"),
+    Function("linalg.trace", traces, "their sums"),
     Function("matrix_transpose", of_one("matrix_transpose"), "a.T of each matrix", ("linalg.matrix_transpose",)),
     Function("matrix_power", matrix_power, "a @ a @ ... @ a", ("linalg.matrix_power",)),
     Function("multi_dot", multi_dot, "the product of several matrices", ("linalg.multi_dot",)),

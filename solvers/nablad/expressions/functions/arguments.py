@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from nablad.expressions.dimension import ROWS, Dimension, Shape
 from nablad.expressions.symbol import Symbol
 
@@ -21,7 +23,7 @@ def whole(value: Any, what: str) -> int:
 
 def wholes(value: Any, what: str) -> tuple[int, ...]:
     """One whole number or several."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
         return tuple(whole(item, what) for item in value)
     return (whole(value, what),)
 
@@ -47,6 +49,6 @@ def dimension(value: Any, what: str) -> Dimension:
 
 def shape_of(value: Any) -> Shape:
     """A shape argument: one length or several; -1 stays as it is."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
         return tuple(dimension(item, "shape") for item in value)
     return (dimension(value, "shape"),)

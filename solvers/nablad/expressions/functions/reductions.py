@@ -10,10 +10,12 @@ from typing import Any
 
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import ROWS as ALL_ROWS
-from nablad.expressions.dimension import ShapeError
+from nablad.expressions.dimension import Shape, ShapeError, describe
 from nablad.expressions.functions.arguments import axes_of, flag, whole
 from nablad.expressions.functions.row import Function
+from nablad.expressions.graph import Node
 from nablad.expressions.symbol import Operand, Symbol, number, truth
+from nablad.expressions.symbols.axes import axes_of as places_of
 from nablad.expressions.symbols.axes import axis_of
 
 Axis = int | tuple[int, ...] | None
@@ -59,6 +61,16 @@ def norm(x: Operand, ord: Any = None, axis: Axis = None, *, keepdims: bool = Fal
     return s.norm(node, axes, 2 if ord is None else ord, flag(keepdims, "keepdims"))
 
 
+def vector_norm(x: Operand, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Symbol:
+    """Of all numbers along the axes as one vector."""
+    return s.norm(number(x), axes_of(axis), ord, flag(keepdims, "keepdims"))
+
+
+def matrix_norm(x: Operand, *, keepdims: bool = False, ord: Any = "fro") -> Symbol:
+    """Of the matrices in the last two axes."""
+    return norm(x, ord, (-2, -1), keepdims=keepdims)
+
+
 def softmax(x: Operand, axis: Axis = None) -> Symbol:
     return s.softmax(number(x), axes_of(axis))
 
@@ -95,8 +107,21 @@ def average(x: Operand, axis: Axis = None, weights: Operand | None = None, *, ke
     node, axes = number(x), axes_of(axis)
     if weights is None:
         return s.mean(node, axes, flag(keepdims, "keepdims"))
-    spread = s.broadcast_to(number(weights), node.shape)
+    spread = _along(number(weights), node.shape, axes)
     return s.sum(s.multiply(node, spread), axes, flag(keepdims, "keepdims")) / s.sum(spread, axes, keepdims)
+
+
+def _along(weights: Node, shape: Shape, axes: tuple[int, ...] | None) -> Symbol:
+    """Weights in the shape of what they weigh: theirs is the same, or the lengths of the axes, in the order given."""
+    if weights.shape == shape:
+        return Symbol(weights)
+    chosen = places_of("average", axes, shape)
+    lengths = tuple(shape[axis] for axis in chosen)
+    if axes is None or weights.shape != lengths:
+        fit = f"the lengths {describe(lengths)} of the axes" if axes is not None else "the shape of what they weigh"
+        raise ShapeError("average", [shape, weights.shape], f"weights must have {fit}")
+    turned = s.transpose(weights, [chosen.index(axis) for axis in sorted(chosen)])
+    return s.broadcast_to(s.reshape(turned, tuple(d if k in chosen else 1 for k, d in enumerate(shape))), shape)
 
 
 ROWS: tuple[Function, ...] = (
@@ -110,6 +135,8 @@ ROWS: tuple[Function, ...] = (
     Function("ptp", ptp, "the largest minus the smallest", positional=1),
     Function("average", average, "the mean, weighted", positional=1),
     Function("norm", norm, 'the norm: 2, 1, inf, or "fro" of a matrix', ("linalg.norm",), positional=2),
+    Function("linalg.vector_norm", vector_norm, "the norm: 2, 1 or inf, of all numbers as one vector", positional=1),
+    Function("linalg.matrix_norm", matrix_norm, 'the norm "fro" of the matrices in the last two axes', positional=1),
     Function("logsumexp", reduction("logsumexp"), "log(sum(exp(x))), without overflow", positional=1),
     Function("softmax", softmax, "exp(x)/sum(exp(x)), without overflow", positional=1),
     Function("log_softmax", log_softmax, "its logarithm", positional=1),

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import numpy as np
+
+_INERT: dict[str, tuple[Any, ...]] = {
+    "out": (None,),
+    "dtype": (None, float, np.float64),
+    "order": (None, "C", "K"),
+    "casting": ("same_kind",),
+    "subok": (True, False),
+    "copy": (None, True, False),
+    "optimize": (True, False, "greedy", "optimal"),
+}
+
+
+def without_defaults(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what numpy's own signatures have and mean nothing here: `out=None`, `dtype=float`, `order="C"`."""
+    return {
+        name: value
+        for name, value in keywords.items()
+        if not (isinstance(value, str | type | bool | None) and value in _INERT.get(name, ()))
+    }
 
 
 @dataclass(frozen=True)
@@ -46,5 +67,5 @@ class Function:
         return self.call(*bound.args, **bound.kwargs)
 
     def bind_first(self, first: Any, *arguments: Any, **keywords: Any) -> Any:
-        """As a method: the first argument comes from before the dot."""
-        return self.bind((first, *arguments), keywords)
+        """As a method of numpy's: the first argument comes from before the dot."""
+        return self.bind((first, *arguments), without_defaults(keywords))

@@ -50,14 +50,20 @@ def _sequence(pieces: Any, what: str) -> list[Node]:
     return [number(piece) for piece in pieces]
 
 
-def reshape(x: Operand, *shape: Any) -> Symbol:
-    return s.reshape(number(x), shape_of(shape[0] if len(shape) == 1 else list(shape)))
+def reshape(x: Operand, *lengths: Any, shape: Any = None) -> Symbol:
+    return s.reshape(number(x), shape_of(_one_or_many(lengths, shape, "shape")))
 
 
-def transpose(x: Operand, *axes: Any) -> Symbol:
-    if not axes or axes == (None,):
-        return s.transpose(number(x))
-    return s.transpose(number(x), wholes(axes[0] if len(axes) == 1 else list(axes), "axes"))
+def transpose(x: Operand, *order: Any, axes: Any = None) -> Symbol:
+    wanted = _one_or_many(order, axes, "axes") if order not in ((), (None,)) else axes
+    return s.transpose(number(x), None if wanted is None else wholes(wanted, "axes"))
+
+
+def _one_or_many(given: tuple[Any, ...], named: Any, name: str) -> Any:
+    """What f(x, 2, 3), f(x, (2, 3)) and f(x, name=(2, 3)) mean alike."""
+    if (named is None) == (not given):
+        raise TypeError(f"{name} is needed, once: one after the other, or as {name}=(...)")
+    return named if not given else given[0] if len(given) == 1 else list(given)
 
 
 def with_rank(x: Operand, rank: int) -> Symbol:
@@ -100,14 +106,15 @@ def append(x: Operand, values: Operand, axis: int | None = None) -> Symbol:
     return s.concatenate([number(x), number(values)], axis)
 
 
-def split(x: Operand, sections: Any, axis: int = 0) -> list[Symbol]:
+def split(x: Operand, indices_or_sections: Any, axis: int = 0) -> list[Symbol]:
     node = number(x)
     place = axis_of("split", whole(axis, "axis"), node.shape)
     length = known(node, place, "split")
-    if isinstance(sections, list | tuple):
-        cuts = [min(max(cut + length if cut < 0 else cut, 0), length) for cut in wholes(sections, "sections")]
+    if isinstance(indices_or_sections, list | tuple | np.ndarray):
+        places = wholes(indices_or_sections, "indices_or_sections")
+        cuts = [min(max(cut + length if cut < 0 else cut, 0), length) for cut in places]
     else:
-        count = whole(sections, "sections")
+        count = whole(indices_or_sections, "indices_or_sections")
         if count < 1 or length % count:
             raise ShapeError("split", [node.shape], f"axis {axis} cannot be divided into {count} equal parts")
         cuts = [k * (length // count) for k in range(1, count)]
