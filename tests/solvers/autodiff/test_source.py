@@ -25,8 +25,8 @@ FLOAT = np.dtype(np.float64)
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -8.0, 1e-300, 1e300, 710.0, -710.0, np.inf, -np.inf, np.nan)
 ATTRIBUTES: dict[str, tuple[tuple[Any, ...], ...]] = {"fixed_power": ((1 / 3,), (0.5,), (-2.0,), (3.0,), (0.0,))}
 SIGN_OPEN = ("maximum", "minimum", "sigmoid", "fixed_power", "power")
-"""numpy leaves the sign of max(0, -0) open, and that of (-0) ** 0.5 depends on its version; the sigmoid of -1000 is tiny
-or zero."""
+"""numpy leaves the sign of max(0, -0) open, and that of (-0) ** 0.5 depends on its version; the sigmoid of -1000 is
+tiny or zero."""
 TRUTHS = {"logical_and": (0, 1), "logical_or": (0, 1), "logical_not": (0,), "where": (0,)}
 """Operands that are truths."""
 
