@@ -105,11 +105,13 @@ def color_symmetric(pattern: Any) -> Coloring:
             around[w][colors[v]] = around[w].get(colors[v], 0) + 1
     found = np.array(colors)
     rows, columns, starts = _entries(pattern)
-    # (i, j) is read in row i unless another neighbour of i has the color of j; then it is alone in row j.
+    # An entry and its mirror image are read in one place, so that the matrix is exactly symmetric: with i < j that is row
+    # i unless another neighbour of i has the color of j; then it is alone in row j.
+    low, high = np.minimum(rows, columns), np.maximum(rows, columns)
     alone = np.array(
-        [i == j or around[i][colors[j]] == 1 for i, j in zip(rows.tolist(), columns.tolist(), strict=True)], bool
+        [i == j or around[i][colors[j]] == 1 for i, j in zip(low.tolist(), high.tolist(), strict=True)], bool
     )
-    read_row, read_column = np.where(alone, rows, columns), np.where(alone, columns, rows)
+    read_row, read_column = np.where(alone, low, high), np.where(alone, high, low)
     return Coloring(found, _count(found), rows, columns, starts, read_row, found[read_column])
 
 
