@@ -181,6 +181,12 @@ def test_a_parameter_may_be_called_as_a_constant_or_a_function_is() -> None:
     assert parsed("if_*np.T", {"if_": 2.0, "T": 3.0}) == 6.0
 
 
+def test_modules_may_stand_before_a_function() -> None:
+    graph = parse("norm(v) + exp(v[0])", {"v": (3,)}).graph
+    for text in ("np.linalg.norm(v) + np.exp(v[0])", "linalg.norm(v) + math.exp(v[0])"):
+        assert parse(text, {"v": (3,)}).graph == graph
+
+
 # Errors: the text, the place (start of the carets, and how many), words of the message
 
 ERRORS = [
@@ -252,7 +258,13 @@ ERRORS = [
     ("v[:, :", 1, 1, "this [ is never closed"),
     ("v[x > 0]", 0, 8, "use np.where(condition, x, 0)"),
     ("v : x", 2, 1, "a range belongs in brackets"),
-    ("x, y", 1, 1, "the end of the text was expected, found ','"),
+    ("x, y", 1, 1, "an array is written in brackets, [a, b]"),
+    ("1,5*x", 1, 1, "a decimal fraction with a point"),
+    ("x; y", 1, 1, "the whole text is one expression"),
+    ("lambda x: x", 7, 1, "an expression is needed, not Python code"),
+    ("sum([x for x in v])", 7, 3, "an expression is needed, not Python code"),
+    ("linalg.eig(A)", 0, 10, "there is no function 'eig'"),
+    ("x*1j", 3, 1, "complex numbers have no place here"),
     ("A @ x", 0, 5, "where A is (2, 3), x is ()"),
     ("1 + A @ A * 2", 4, 5, "matmul((2, 3), (2, 3)): inner dimensions (3,) and (2,) differ, where A is (2, 3)"),
     ("x + (v + A[:, :2])", 4, 14, "where v is (3,), A[:, :2] is (2, 2)"),

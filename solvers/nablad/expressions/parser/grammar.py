@@ -40,8 +40,11 @@ INFIX = {
 }
 PREFIX = {"+": SIGN, "-": SIGN, "not": NOT}
 
-MODULES = frozenset({"np", "numpy", "math", "scipy", "special"})
+MODULES = frozenset({"np", "numpy", "math", "scipy", "special", "linalg"})
 """What may stand before a function's name, as in np.exp."""
+
+PYTHON = ("def", "for", "from", "import", "in", "is", "lambda", "return")
+"""Words of Python that begin no expression. They may be names."""
 
 INSTEAD = {
     "^": "write ** for a power",
@@ -58,6 +61,7 @@ INSTEAD = {
     ":": "a range belongs in brackets: x[1:3]",
     "else": "write a if condition else b",
     "...": "dots belong in brackets: x[..., 0]",
+    **dict.fromkeys(PYTHON, "an expression is needed, not Python code"),
 }
 
 
@@ -94,6 +98,9 @@ class _Parser:
 
     def whole(self) -> Rule:
         result = yield self.expression(0)
+        if self.token.text == "," and self.token.kind == "sign":
+            hint = "an array is written in brackets, [a, b], a decimal fraction with a point, 1.5"
+            raise self._error(f"',': {hint}", self.token.start, self.token.stop)
         if self.token.kind != "end":
             raise self._unexpected("the end of the text", result)
         return result  # type: ignore[no-any-return]
@@ -338,8 +345,10 @@ class _Parser:
     def _juxtaposed(self, before: Tree, token: Token) -> str:
         last = self._tokens[self._next - 1]
         left = last.text if last.kind in ("number", "name") else self._source(before)
-        if isinstance(before, tree.Number) and token.start == before.stop and token.text in ("j", "J"):
+        if last.kind == "number" and token.start == last.stop and token.text in ("j", "J"):
             return "complex numbers have no place here: derivatives are those of real functions"
+        if last.text in PYTHON:
+            return f"{last}: {INSTEAD[last.text]}"
         if isinstance(before, tree.Name) and before.name in NAMES and token.kind != "string":
             return f"{before.name} is a function: write {before.name}({token.text})"
         right = f"{token.text}...{')' if token.text == '(' else ']'}" if token.text in "([" else token.text

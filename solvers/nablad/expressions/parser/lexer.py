@@ -66,12 +66,12 @@ LOOKALIKES = {
     "‘": "'",
     "{": "( or [",
     "}": ") or ]",
-    "#": "nothing: an expression has no comments",
-    "$": "nothing",
-    ";": "nothing: there is one expression",
     "?": "a if condition else b",
 }
 """Characters that look like one that is meant -> what to write."""
+
+ABSENT = {"#": "it has no comments", ";": "the whole text is one expression", "$": "names have no sign before them"}
+"""Characters with a meaning elsewhere -> why not here."""
 
 
 def tokens(text: str) -> list[Token]:
@@ -101,6 +101,7 @@ def _strange(text: str, position: int) -> ExpressionError:
     character = text[position]
     if character in "\"'":
         return ExpressionError("a string is not closed", text, position)
-    hint = f": write {LOOKALIKES[character]}" if character in LOOKALIKES else ""
+    hint = f": {ABSENT[character]}" if character in ABSENT else ""
+    hint = f": write {LOOKALIKES[character]}" if character in LOOKALIKES else hint
     shown = repr(character) if character.isprintable() else f"U+{ord(character):04X}"
     return ExpressionError(f"{shown} is not part of an expression{hint}", text, position)
