@@ -105,8 +105,8 @@ def color_symmetric(pattern: Any) -> Coloring:
             around[w][colors[v]] = around[w].get(colors[v], 0) + 1
     found = np.array(colors)
     rows, columns, starts = _entries(pattern)
-    # An entry and its mirror image are read in one place, so that the matrix is exactly symmetric: with i < j that is row
-    # i unless another neighbour of i has the color of j; then it is alone in row j.
+    # An entry and its mirror image are read in one place, so that the matrix is exactly symmetric: for i < j that is
+    # row i unless another neighbour of i has the color of j; then it is alone in row j.
     low, high = np.minimum(rows, columns), np.maximum(rows, columns)
     alone = np.array(
         [i == j or around[i][colors[j]] == 1 for i, j in zip(low.tolist(), high.tolist(), strict=True)], bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from nablad.expressions import Node, Symbol, input_node, make, rebuild
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.blocks import Evaluator
+from nablad.solvers.autodiff.memory import Memory
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.problem import Compiled, Problem
 from nablad.solvers.models.columns import floating
@@ -207,7 +208,8 @@ class Model(ABC):
         )
 
 
-@lru_cache(maxsize=32)
+# A compiled model takes one to three KB a node. 32 small ones are kept, or two of any size.
+@Memory(limit=160_000, last=2, least=5_000).remembered
 def _compiled(problem: Problem, dtype: np.dtype[Any]) -> Compiled:
     # Nodes are hash-consed: two models of the same form have equal problems, whatever their data. A worker that is
     # given the same kind of job again compiles nothing.

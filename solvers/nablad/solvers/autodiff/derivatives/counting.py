@@ -5,8 +5,8 @@ from __future__ import annotations
 from nablad.expressions import Node, topological
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.derivatives.function import Function
-from nablad.solvers.autodiff.derivatives.memory import remembered
 from nablad.solvers.autodiff.derivatives.ways import Setting, Way
+from nablad.solvers.autodiff.memory import remembered
 from nablad.solvers.autodiff.ops import MEANING
 
 

@@ -23,7 +23,7 @@ from nablad.solvers.autodiff.binding import bind_rows
 from nablad.solvers.autodiff.blocks import Evaluator, Program, compile_program
 from nablad.solvers.autodiff.derivatives.function import Function
 from nablad.solvers.autodiff.derivatives.kernels import Kernel, basis, many
-from nablad.solvers.autodiff.derivatives.memory import remembered
+from nablad.solvers.autodiff.memory import remembered
 from nablad.solvers.autodiff.ops import Array
 
 PASS_BUDGET = 8 << 20

@@ -22,7 +22,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.derivatives.function import Function
-from nablad.solvers.autodiff.derivatives.memory import remembered
+from nablad.solvers.autodiff.memory import remembered
 from nablad.solvers.autodiff.taylor import taylor
 from nablad.solvers.autodiff.transform import jvp, vjp
 

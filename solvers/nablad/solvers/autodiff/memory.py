@@ -25,11 +25,15 @@ LAST = 12
 
 
 class Memory:
-    """Results by call, the least recently used first. Shared between threads."""
+    """Results by call, the least recently used first. Shared between threads.
 
-    def __init__(self, limit: int = NODES_LIMIT, last: int = LAST) -> None:
+    A result that keeps more than nodes, or grows later, counts as at least `least` nodes.
+    """
+
+    def __init__(self, limit: int = NODES_LIMIT, last: int = LAST, least: int = 0) -> None:
         self._limit = limit
         self._last = last
+        self._least = least
         self._results: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._nodes = 0
         self._lock = threading.Lock()
@@ -50,7 +54,7 @@ class Memory:
                     return found
             # Two threads may do the same work at the same time; the results are equal.
             found = function(*arguments, **named)
-            weight = len(topological(_nodes(arguments) | _nodes(found)))
+            weight = max(self._least, len(topological(_nodes(arguments) | _nodes(found))))
             with self._lock:
                 self._forget(key)
                 self._results[key] = found, weight

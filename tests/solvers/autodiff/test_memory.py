@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
+
+import numpy as np
 
 from nablad.expressions import Node, Symbol, parameter
 from nablad.expressions import symbols as s
-from nablad.solvers.autodiff.derivatives.memory import Memory
+from nablad.solvers.autodiff.memory import Memory
+from nablad.solvers.models import Expression
 
 
 def chain(name: str, length: int) -> Node:
@@ -41,5 +45,40 @@ def test_bounded_by_nodes() -> None:
     gone = weakref.ref(large)
     derived(other, 3)
     del large
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_result_counts_as_at_least_so_many_nodes() -> None:
+    memory, calls = Memory(limit=1_000, last=2, least=250), []
+
+    @memory.remembered
+    def derived(node: Node) -> None:
+        calls.append(node)
+
+    nodes = [chain(f"x{k}", 3) for k in range(5)]
+    for node in (*nodes, *nodes[1:], nodes[0]):
+        derived(node)
+    assert len(memory) == 4
+    assert calls == [*nodes, nodes[0]]
+
+
+def test_compiled_models_are_bounded_too() -> None:
+    """What a server checks before each job would else stay: a hundred megabytes for each large model."""
+
+    def model(k: int) -> Expression:
+        def f(x: Any) -> Any:
+            for i in range(20_000):
+                x = np.sin(x) + k / (i + 1)
+            return x
+
+        return Expression.trace(f, start=1.0)
+
+    first = model(1)
+    gone = weakref.ref(first.compiled)
+    assert first.compiled is gone()
+    del first
+    for k in range(2, 5):
+        assert model(k).compiled is not None
     gc.collect()
     assert gone() is None
