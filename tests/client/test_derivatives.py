@@ -244,6 +244,8 @@ def test_the_argument_at_fault_is_named(client: Any, ask: Any, field: str) -> No
 def test_other_errors(client: Any, long_model: LeastSquares) -> None:
     with pytest.raises(NotFound, match="solveJobs/none"):
         client.gradient("solveJobs/none")
+    with pytest.raises(InvalidRequest, match=r"model: is 'x\*\*2'; .* Expression\.parse"):
+        client.gradient("x**2", 1.0)  # a text, but no job's name
     with pytest.raises(InvalidRequest, match="give one of them"):
         client.gradient("solveJobs/none", [1.0], iteration=2)
     run = client.solve(long_model, GradientDescent(step=1e-12), stopping=Stopping(max_iterations=10**6))

@@ -115,6 +115,7 @@ def test_code_that_tells_rows_apart_has_fixed_shapes() -> None:
         ("b1*b2", {"start": {**START, "b1": 1j}}, "model.start.b1", "gradients here are of real functions"),
         ("b1*b2*x", {"data": {"x": X * 1j}}, "model.data.x", "gradients here are of real functions"),
         ("b1*b2", {"response": 1j}, "model.response", "gradients here are of real functions"),
+        ("b1*b2*x", {"data": {"x": [[1.0, 2.0], [3.0]]}}, "model.data.x", "cannot be read as an array"),
         ("b1*b2", {"start": {**START, "b1": "two"}}, "model.start.b1", "numbers are needed"),
         ("b1*b2", {"response": Y, "residual": True}, "model.residual", "a response makes the residual itself"),
         (3, {}, "model.text", "must be text, not int"),
@@ -140,3 +141,15 @@ def test_errors_of_the_language_are_the_cause_and_those_of_code_come_through() -
         Expression.trace(lambda p: 1 / 0, start={"a": 1.0})
     with pytest.raises(TypeError, match="complex numbers have no place"):
         Expression.trace(lambda p: 1j * p["a"], start={"a": 1.0})
+
+
+def test_an_expression_tells_what_it_is_of() -> None:
+    given: dict[str, Any] = {"data": {"x": X}, "response": Y, "start": START}
+    assert repr(Expression.parse("b1*(1-exp(-b2*x))", **given)).splitlines() == [
+        "Expression: b1*(1-exp(-b2*x))",
+        "  parameters  b1 (), b2 ()",
+        f"  data        x {X.shape}",
+        f"  response    {Y.shape}",
+    ]
+    traced = Expression.trace(lambda p: p["a"] ** 2, start={"a": np.ones((2, 3))}, residual=True)
+    assert repr(traced) == "Expression: 2 nodes\n  parameters  a (2, 3)\n  a residual"

@@ -109,7 +109,9 @@ def test_what_is_no_array_of_numbers_is_refused_by_name(value: Any) -> None:
         "model.targets": lambda: LeastSquares(X, value),
         "model.inputs": lambda: Network(value, Y, [Layer(1)]),
         "start": lambda: (
-            solve_spec(LeastSquares(X, Y), None, start=value) if value is not None else numbers(None, "start")
+            numbers(value, "start")
+            if value is None or isinstance(value, dict)  # nothing given, and arrays by name
+            else solve_spec(LeastSquares(X, Y), None, start=value)
         ),
         "X": lambda: upload_array(value, True),
     }
@@ -172,6 +174,26 @@ def test_values_that_numpy_made_are_fine() -> None:
     assert spec.method.gradient_descent.momentum == 0.5
     assert spec.model.least_squares.intercept
     assert spec.model.least_squares.ridge == 2.0
+
+
+def test_a_solve_begins_at_an_array_or_at_arrays_by_name() -> None:
+    model = LeastSquares(X, Y, intercept=True)
+    for start in ([1, 2, 3, 9], {"intercept": 9, "theta": [1, 2, 3]}):
+        np.testing.assert_array_equal(tensors.decode(spec_of(model, start=start).start), [1.0, 2.0, 3.0, 9.0])
+    for wrong, words in [
+        ({"theta": [1, 2, 3], "b": 9}, r"start\['b'\]: there is no such parameter; there are theta, intercept"),
+        ({"theta": [1, 2, 3]}, r"start\['intercept'\]: is missing"),
+        ({"theta": [1, 2], "intercept": 9}, r"start\['theta'\]: has shape \(2,\), should be \(3,\)"),
+        ({"theta": np.ones((2, 3)), "intercept": [1, 2]}, "start: holds 2 points; a solve begins at one"),
+    ]:
+        with pytest.raises(InvalidRequest, match=words):
+            spec_of(model, start=wrong)
+
+
+def test_texts_and_functions_are_no_models_but_can_become_one() -> None:
+    for value, words in [("x**2", r"Expression\.parse"), (lambda x: x**2, r"Expression\.trace")]:
+        with pytest.raises(InvalidRequest, match=words):
+            spec_of(value)
 
 
 def test_what_is_not_given_is_absent() -> None:

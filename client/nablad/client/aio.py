@@ -23,6 +23,7 @@ from nablad.client.core.views import JobView, RunView, job_name
 from nablad.client.errors import NabladError
 from nablad.client.methods import Method, Stopping
 from nablad.client.models import Model
+from nablad.client.points import Point
 from nablad.client.policies import RecordTheta, Thinning
 from nablad.client.results import ModelSummary, Result
 from nablad.client.transport import check_target
@@ -100,7 +101,7 @@ class AsyncClient(AsyncDifferentiation):
         model: Model,
         method: Method | None = None,
         *,
-        start: Data | None = None,
+        start: Point | None = None,
         stopping: Stopping | None = None,
         record_theta: RecordTheta | None = None,
         thinning: Thinning | None = None,
@@ -110,8 +111,9 @@ class AsyncClient(AsyncDifferentiation):
     ) -> AsyncRun:
         """Creates a job and watches it. Returns once the server has accepted it; InvalidRequest if it does not.
 
-        `method` is Newton unless given; `start` has shape (p,), zeros or seeded random weights unless given;
-        `record_theta` says which iterates carry theta, `thinning` which of them come; `title` is for lists;
+        `method` is Newton unless given; `start` is an array (p,) or a dict of arrays by parameter, and unless given an
+        Expression's own, zeros, or a Network's seeded random weights; `record_theta` says which iterates carry theta,
+        `thinning` which of them come; `title` is for lists;
         `cancel_when_unwatched` ends the job when nobody watches it any more; the same `request_id` again is the
         same job.
         """
@@ -132,7 +134,7 @@ class AsyncClient(AsyncDifferentiation):
         model: Model,
         method: Method | None = None,
         *,
-        start: Data | None = None,
+        start: Point | None = None,
         stopping: Stopping | None = None,
         record_theta: RecordTheta | None = None,
         title: str = "",
@@ -157,7 +159,7 @@ class AsyncClient(AsyncDifferentiation):
         model: Model,
         method: Method | None = None,
         *,
-        start: Data | None = None,
+        start: Point | None = None,
         stopping: Stopping | None = None,
     ) -> ModelSummary:
         """Checks a solve without doing it, and tells what the model came to."""

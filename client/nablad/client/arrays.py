@@ -80,7 +80,7 @@ def _array(value: Any, argument: str) -> NDArray[Any]:
     except (TypeError, ValueError) as error:
         raise invalid(argument, f"cannot be read as an array: {error}") from error
     if array.dtype.kind == "c":
-        raise invalid(argument, "is complex; only real numbers can be sent")
+        raise invalid(argument, "is complex; gradients here are of real functions: give its real and imaginary parts")
     if array.dtype.kind not in "fiub":
         raise invalid(argument, f"has dtype {array.dtype}; numbers are needed")
     return array

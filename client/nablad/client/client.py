@@ -17,6 +17,7 @@ from nablad.client.core.views import JobView, RunView, job_name
 from nablad.client.differentiation import Differentiation
 from nablad.client.methods import Method, Stopping
 from nablad.client.models import Model
+from nablad.client.points import Point
 from nablad.client.policies import RecordTheta, Thinning
 from nablad.client.results import ModelSummary, Result
 from nablad.client.run import Job, Run
@@ -82,7 +83,7 @@ class Client(Differentiation):
         model: Model,
         method: Method | None = None,
         *,
-        start: Data | None = None,
+        start: Point | None = None,
         stopping: Stopping | None = None,
         record_theta: RecordTheta | None = None,
         thinning: Thinning | None = None,
@@ -92,8 +93,9 @@ class Client(Differentiation):
     ) -> Run:
         """Creates a job and watches it. Returns once the server has accepted it; InvalidRequest if it does not.
 
-        `method` is Newton unless given; `start` has shape (p,), zeros or seeded random weights unless given;
-        `record_theta` says which iterates carry theta, `thinning` which of them come; `title` is for lists;
+        `method` is Newton unless given; `start` is an array (p,) or a dict of arrays by parameter, and unless given an
+        Expression's own, zeros, or a Network's seeded random weights; `record_theta` says which iterates carry theta,
+        `thinning` which of them come; `title` is for lists;
         `cancel_when_unwatched` ends the job when nobody watches it any more; the same `request_id` again is the
         same job.
         """
@@ -114,7 +116,7 @@ class Client(Differentiation):
         model: Model,
         method: Method | None = None,
         *,
-        start: Data | None = None,
+        start: Point | None = None,
         stopping: Stopping | None = None,
         record_theta: RecordTheta | None = None,
         title: str = "",
@@ -139,7 +141,7 @@ class Client(Differentiation):
         model: Model,
         method: Method | None = None,
         *,
-        start: Data | None = None,
+        start: Point | None = None,
         stopping: Stopping | None = None,
     ) -> ModelSummary:
         """Checks a solve without doing it, and tells what the model came to."""

@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from nablad.client.arrays import Data, Dataset, Stored, numbers
+from nablad.client.arrays import Data, Stored, numbers
 from nablad.client.core.encode import Encoder
 from nablad.client.errors import invalid
+from nablad.client.named import Layout
 from nablad.expressions import ExpressionError, InvalidName, Shape, Traced, by_rows, parse, trace
 from nablad.expressions.tracing import SINGLE
 from nablad.v1 import expression_pb2, model_pb2, tensor_pb2
@@ -94,6 +93,22 @@ class Expression:
 
         return given.expression(build, None)
 
+    @property
+    def layout(self) -> Layout:
+        """The parameters' names and shapes, in the order of theta."""
+        return {name: value.shape for name, value in self.start.items()}
+
+    def __repr__(self) -> str:
+        f = f"{len(self.traced.graph.nodes)} nodes" if self.text is None else self.text.strip()
+        lines = [f"Expression: {f}", f"  parameters  {_shapes(self.start)}"]
+        if self.data:
+            lines.append(f"  data        {_shapes(self.data)}")
+        if self.response is not None:
+            lines.append(f"  response    {self.response.shape}")
+        if self.residual:
+            lines.append("  a residual")
+        return "\n".join(lines)
+
     def to_proto(self, encoder: Encoder) -> model_pb2.Model:
         """As a nablad.v1.Model."""
         message = expression_pb2.Expression(
@@ -106,6 +121,10 @@ class Expression:
         if self.response is not None:
             message.response.CopyFrom(encoder.tensor(self.response))
         return model_pb2.Model(expression=message)
+
+
+def _shapes(arrays: Mapping[str, Stored]) -> str:
+    return ", ".join(f"{name} {value.shape}" for name, value in arrays.items())
 
 
 def _named(arrays: Mapping[str, Stored], encoder: Encoder) -> list[tensor_pb2.NamedTensor]:
@@ -133,9 +152,9 @@ class _Given:
         if response is not None and residual:
             raise invalid("model.residual", "is true and a response is given; a response makes the residual itself")
         return cls(
-            {name: _real(value, f"model.start.{name}") for name, value in named.items()},
-            {name: _real(value, f"model.data.{name}") for name, value in (data or {}).items()},
-            None if response is None else _real(response, "model.response"),
+            {name: numbers(value, f"model.start.{name}") for name, value in named.items()},
+            {name: numbers(value, f"model.data.{name}") for name, value in (data or {}).items()},
+            None if response is None else numbers(response, "model.response"),
             bool(residual),
             single,
         )
@@ -155,12 +174,3 @@ class _Given:
         for name in traced.unused:
             raise invalid(f"model.start.{name}", "is not used by the expression: nothing would determine it")
         return Expression(traced, text, self.start, self.data, self.response, self.residual, self.single)
-
-
-def _real(value: Data, argument: str) -> Stored:
-    if not isinstance(value, Dataset) and np.iscomplexobj(value):
-        raise invalid(
-            argument,
-            "is complex; gradients here are of real functions: give real and imaginary parts as two parameters",
-        )
-    return numbers(value, argument)

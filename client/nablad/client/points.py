@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nablad.client.arrays import Data, Dataset, numbers
+from nablad.client.arrays import Data, Dataset, Stored, numbers
 from nablad.client.errors import invalid
 from nablad.client.named import Layout, Named, number_or_array, size_of
 
@@ -55,6 +55,16 @@ def flatten(value: Point, argument: str, layout: Layout | None, dtype: np.dtype[
     if isinstance(stored, Dataset) or layout is None:
         return Flattened(stored, "flat")
     return _read(stored, argument, layout)
+
+
+def start_array(value: Point, layout: Layout | None, dtype: np.dtype[Any] | None) -> Stored:
+    """Where a solve begins, given as a flat array (p,), which the server checks, or by name."""
+    if not isinstance(value, Mapping):
+        return numbers(value, "start", like=dtype)
+    start = flatten(value, "start", layout, dtype).array
+    if not isinstance(start, Dataset) and start.ndim > 1:
+        raise invalid("start", f"holds {start.shape[0]} points; a solve begins at one")
+    return start
 
 
 def _read(array: NDArray[Any], argument: str, layout: Layout) -> Flattened:

@@ -22,7 +22,6 @@ from nablad.client.core.views import JobView, RunView, job_name
 from nablad.client.derivations import BlockCheck, Derivation, DerivativeCheck, Detailed
 from nablad.client.drawing import GraphDescription, GraphNode, Summary, WayChoice
 from nablad.client.errors import FieldViolation, InvalidRequest, invalid
-from nablad.client.expression import Expression
 from nablad.client.models import Model
 from nablad.client.named import Layout, number_or_array
 from nablad.client.points import Form, Point, default_form, flatten, needs_layout, shaped
@@ -67,7 +66,7 @@ class _Asking:
     def begin(self) -> Operation[None]:
         """Writes the subject."""
         at, subject = self.at, self.request.subject
-        if isinstance(at.subject, _JOBS):
+        if isinstance(at.subject, _JOBS) and not _is_text(at.subject):
             subject.solve_job = job_name(at.subject)
         else:
             subject.model.CopyFrom(part(at.subject, "subject", self.encoder))
@@ -124,13 +123,16 @@ class _Asking:
         return CsrMatrix(*read.shape, read.row_starts, read.column_indices, read.values)
 
 
+def _is_text(subject: Subject) -> bool:
+    """Whether it is a text that names no job, and was perhaps meant as a formula."""
+    return isinstance(subject, str) and not subject.startswith("solveJobs/")
+
+
 def _layout_of(subject: Subject) -> Layout | None:
     if isinstance(subject, Result):
         return {name: value.shape for name, value in subject.parameters.items()}
     if isinstance(subject, JobView):
         return dict(subject.model_summary.layout)
-    if isinstance(subject, Expression):
-        return {name: value.shape for name, value in subject.start.items()}
     layout: Layout | None = getattr(subject, "layout", None)
     return layout
 

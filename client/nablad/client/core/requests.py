@@ -7,11 +7,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from nablad.client.arrays import Data, numbers
 from nablad.client.core.encode import Encoder, assign
 from nablad.client.errors import Names, invalid
 from nablad.client.methods import Method, Stopping
 from nablad.client.models import Model
+from nablad.client.points import Point, start_array
 from nablad.client.policies import RecordTheta
 from nablad.v1 import method_pb2, model_pb2, solver_pb2
 
@@ -20,7 +20,7 @@ def solve_spec(
     model: Model,
     method: Method | None,
     *,
-    start: Data | None = None,
+    start: Point | None = None,
     stopping: Stopping | None = None,
     record_theta: RecordTheta | None = None,
     title: str = "",
@@ -37,7 +37,7 @@ def solve_spec(
         spec.record_theta.CopyFrom(part(record_theta, "record_theta"))
     if start is not None:
         dtype = getattr(getattr(model, "features", getattr(model, "inputs", None)), "dtype", None)
-        spec.start.CopyFrom(encoder.tensor(numbers(start, "start", like=dtype)))
+        spec.start.CopyFrom(encoder.tensor(start_array(start, getattr(model, "layout", None), dtype)))
     assign(spec, "", title=title, cancel_when_unwatched=cancel_when_unwatched)
     return spec, encoder
 
@@ -74,5 +74,14 @@ def part(value: Any, argument: str, *context: Any) -> Any:
     if describes and not isinstance(value, type):
         message = value.to_proto(*context)
     if not isinstance(message, kind):
-        raise invalid("model" if argument == "subject" else argument, f"is {value!r:.80}; {example} is needed")
+        name = "model" if argument == "subject" else argument
+        raise invalid(name, f"is {value!r:.80}; {example} is needed{_remedy(value) if name == 'model' else ''}")
     return message
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, str):
+        return ": Expression.parse(text, start=...) makes a model of a text"
+    if callable(value) and not isinstance(value, type):
+        return ": Expression.trace(function, start=...) makes a model of a function"
+    return ""
