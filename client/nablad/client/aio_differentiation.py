@@ -28,9 +28,10 @@ class AsyncDifferentiation(ABC):
     async def value(
         self, model: Subject, theta: Point | None = None, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """f(theta), of the objective unless `of` says otherwise: a float, or an array of f's shape S.
+        """f(theta), of the objective unless `of` says otherwise: a float, or an array of f's shape S; or (B,) + S.
 
-        With B points (B,) + S. theta, `iteration` and `of` are explained in nablad.client.differentiation.
+        `model`, `theta`, `iteration` and `of` are explained by help("nablad.client.differentiation").
+        InvalidRequest for an argument that does not fit.
         """
         return await self._run(derivatives.value(self._session, At(model, theta, iteration, of)))
 
@@ -45,7 +46,9 @@ class AsyncDifferentiation(ABC):
     ) -> Any:
         """The gradient of the objective, shape (p,): the row vector 1 x p; of an f of shape S its Jacobian, S + (p,).
 
-        In the form of theta; with `details` a pair of that and its Derivation.
+        It comes in the form of theta: flat or by name. With `details` a pair of it and its Derivation, which says how
+        it was computed and why. `model`, `theta`, `iteration` and `of` are explained by
+        help("nablad.client.differentiation"). InvalidRequest for an argument that does not fit.
         """
         return await self._run(derivatives.gradient(self._session, At(model, theta, iteration, of), details))
 
@@ -60,10 +63,11 @@ class AsyncDifferentiation(ABC):
         sparse: bool = False,
         details: bool = False,
     ) -> Any:
-        """The Jacobian of the output, shape S + (p,), in the form of theta.
+        """The Jacobian of the output, shape S + (p,), in the form of theta: `jacobian["A"]` has shape S + A.shape.
 
-        `way` asks for another way than the cheapest (`describe` lists them). `sparse` gives a CsrMatrix of shape
-        (elements of f, p), at one point. With `details` a pair of the Jacobian and its Derivation.
+        Of the residual with of="residual". `way` asks for another way than the cheapest (`describe` lists them).
+        `sparse` gives a CsrMatrix of shape (elements of f, p), at one point, found by coloring. With `details` a pair
+        of the Jacobian and its Derivation. The other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return await self._run(derivatives.jacobian(self._session, at, way, sparse, details))
@@ -81,8 +85,7 @@ class AsyncDifferentiation(ABC):
     ) -> Any:
         """The Hessian of the objective, shape S + (p, p), exactly symmetric in the last two, in the form of theta.
 
-        By name, `hessian["A"]["b"]` has shape S + A.shape + b.shape. `way`, `sparse` (p x p, of a scalar) and `details`
-        as for `jacobian`.
+        `way`, `sparse` (p x p, of a scalar) and `details` as for `jacobian`, the other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return await self._run(derivatives.hessian(self._session, at, way, sparse, details))
@@ -90,24 +93,29 @@ class AsyncDifferentiation(ABC):
     async def hvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """H(theta) v of the objective without H, shape S + (p,), in the form of theta.
+        """H(theta) v of the objective without H, shape S + (p,), in the form of theta; None for theta is the start.
 
-        v is given as theta may be. (B, p) are B directions: one for each point, or all at one point.
+        v is given as theta may be. (B, p) are B directions: one for each point, or all at one point. The other
+        arguments as for `gradient`.
         """
         return await self._run(derivatives.hvp(self._session, At(model, theta, iteration, of), v))
 
     async def jvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """J(theta) v of the output without J, shape S: forward mode. v as for `hvp`."""
+        """J(theta) v of the output without J, shape S: forward mode, the slope of f along v.
+
+        v as for `hvp`, the other arguments as for `gradient`.
+        """
         return await self._run(derivatives.jvp(self._session, At(model, theta, iteration, of), v))
 
     async def vjp(
         self, model: Subject, theta: Point | None, u: Data, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """u J(theta) of the output without J, shape (p,), in the form of theta: reverse mode.
+        """u J(theta) of the output without J, shape (p,), in the form of theta: reverse mode, the gradient of u . f.
 
-        u has the shape S of f, or (B,) + S: one for each point, or all at one point.
+        u has the shape S of f, or (B,) + S: one for each point, or all at one point. The other arguments as for
+        `gradient`.
         """
         return await self._run(derivatives.vjp(self._session, At(model, theta, iteration, of), u))
 
@@ -123,7 +131,8 @@ class AsyncDifferentiation(ABC):
     ) -> Any:
         """Taylor coefficients of t -> f(theta + t direction) at 0, of the objective: shape (order + 1,) + S.
 
-        The k-th is the k-th derivative divided by k!. `direction` as v for `hvp`.
+        The k-th is the k-th derivative divided by k!. `direction` as v for `hvp`; `order` is at most 64. The other
+        arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return await self._run(derivatives.taylor(self._session, at, direction, order))
@@ -137,9 +146,11 @@ class AsyncDifferentiation(ABC):
         iteration: int | None = None,
         max_entries: int | None = None,
     ) -> DerivativeCheck:
-        """Compares the derivatives with central differences over a range of steps, for each parameter; print it.
+        """Compares the derivatives with central differences over a range of steps, for each parameter.
 
-        At most `max_entries` entries of each parameter are looked at, evenly chosen; 64 unless given.
+        True where they agree; print it for a table of the errors, and of the order with which they fall (2 for a smooth
+        f). At most `max_entries` entries of each parameter are looked at, evenly chosen; 64 unless given. The other
+        arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return await self._run(derivatives.check(self._session, at, max_entries))

@@ -1,5 +1,20 @@
 """The derivatives that a Client can be asked for.
 
+For f with values of shape S (() for a scalar) and p parameters in all:
+
+    value(model, theta)                       f                                    S
+    gradient(model, theta)                    its gradient, of the objective       (p,)
+    jacobian(model, theta)                    its Jacobian J, of the output        S + (p,)
+    hessian(model, theta)                     its Hessian H, of the objective      S + (p, p)
+    hvp(model, theta, v)                      H v, without H                       S + (p,)
+    jvp(model, theta, v)                      J v, without J                       S
+    vjp(model, theta, u)                      u J, without J                       (p,)
+    taylor(model, theta, direction, order)    Taylor coefficients                  (order + 1,) + S
+    check_derivatives(model, theta)           beside difference quotients          a DerivativeCheck
+    describe(model, theta)                    the graph, its values and adjoints   a GraphDescription
+
+For example
+
     client.gradient(model, [1.0, 2.0])                    a flat theta gives flat arrays: shape (2,)
     client.gradient(model, {"a": 1.0, "b": 2.0})["a"]     named arrays give a mapping of the same names
     client.hessian(model, {"A": A, "b": b})["A"]["b"]     of shape f.shape + A.shape + b.shape
@@ -9,8 +24,7 @@
     J, how = client.jacobian(model, theta, details=True)
     print(how.way, how.reason)
 
-Numerator layout: for f with values of shape S and theta of shape (p,) the Jacobian has shape S + (p,), the Hessian
-S + (p, p).
+This is numerator layout: derivatives stand after f's own axes.
 
 The first argument is a model, or what stands for a job: a Job, a Run, a Result or a job's name. `theta` is
 
@@ -53,9 +67,14 @@ class Differentiation:
     def value(
         self, model: Subject, theta: Point | None = None, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """f(theta), of the objective unless `of` says otherwise: a float, or an array of f's shape S.
+        """f(theta), of the objective unless `of` says otherwise: a float, or an array of f's shape S; or (B,) + S.
 
-        With B points (B,) + S. theta, `iteration` and `of` are explained in nablad.client.differentiation.
+            client.value(model)                   at the model's start
+            client.value(model, {"a": 1.0})       at a point, by name; or flat, [1.0]
+            client.value(result, of="output")     what the model computes where a job ended
+
+        `model`, `theta`, `iteration` and `of` are explained by help("nablad.client.differentiation").
+        InvalidRequest for an argument that does not fit.
         """
         return self._transport.run(derivatives.value(self._session, At(model, theta, iteration, of)))
 
@@ -70,7 +89,14 @@ class Differentiation:
     ) -> Any:
         """The gradient of the objective, shape (p,): the row vector 1 x p; of an f of shape S its Jacobian, S + (p,).
 
-        In the form of theta; with `details` a pair of that and its Derivation.
+            client.gradient(model)                         at the model's start
+            client.gradient(model, {"A": A, "b": b})["A"]  at a point given by name: of A's shape
+            client.gradient(model, np.zeros((1000, p)))    at a thousand points: (1000, p)
+            client.gradient(result)                        where a job ended; with iteration=3, at its iterate 3
+
+        It comes in the form of theta: flat or by name. With `details` a pair of it and its Derivation, which says how
+        it was computed and why. `model`, `theta`, `iteration` and `of` are explained by
+        help("nablad.client.differentiation"). InvalidRequest for an argument that does not fit.
         """
         return self._transport.run(derivatives.gradient(self._session, At(model, theta, iteration, of), details))
 
@@ -85,10 +111,11 @@ class Differentiation:
         sparse: bool = False,
         details: bool = False,
     ) -> Any:
-        """The Jacobian of the output, shape S + (p,), in the form of theta.
+        """The Jacobian of the output, shape S + (p,), in the form of theta: `jacobian["A"]` has shape S + A.shape.
 
-        `way` asks for another way than the cheapest (`describe` lists them). `sparse` gives a CsrMatrix of shape
-        (elements of f, p), at one point. With `details` a pair of the Jacobian and its Derivation.
+        Of the residual with of="residual". `way` asks for another way than the cheapest (`describe` lists them).
+        `sparse` gives a CsrMatrix of shape (elements of f, p), at one point, found by coloring. With `details` a pair
+        of the Jacobian and its Derivation. The other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return self._transport.run(derivatives.jacobian(self._session, at, way, sparse, details))
@@ -106,8 +133,10 @@ class Differentiation:
     ) -> Any:
         """The Hessian of the objective, shape S + (p, p), exactly symmetric in the last two, in the form of theta.
 
-        By name, `hessian["A"]["b"]` has shape S + A.shape + b.shape. `way`, `sparse` (p x p, of a scalar) and `details`
-        as for `jacobian`.
+            client.hessian(model, [1.0, 2.0])                  shape (2, 2)
+            client.hessian(model, {"A": A, "b": b})["A"]["b"]  of shape A.shape + b.shape
+
+        `way`, `sparse` (p x p, of a scalar) and `details` as for `jacobian`, the other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return self._transport.run(derivatives.hessian(self._session, at, way, sparse, details))
@@ -115,24 +144,29 @@ class Differentiation:
     def hvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """H(theta) v of the objective without H, shape S + (p,), in the form of theta.
+        """H(theta) v of the objective without H, shape S + (p,), in the form of theta; None for theta is the start.
 
-        v is given as theta may be. (B, p) are B directions: one for each point, or all at one point.
+        v is given as theta may be. (B, p) are B directions: one for each point, or all at one point. The other
+        arguments as for `gradient`.
         """
         return self._transport.run(derivatives.hvp(self._session, At(model, theta, iteration, of), v))
 
     def jvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """J(theta) v of the output without J, shape S: forward mode. v as for `hvp`."""
+        """J(theta) v of the output without J, shape S: forward mode, the slope of f along v.
+
+        v as for `hvp`, the other arguments as for `gradient`.
+        """
         return self._transport.run(derivatives.jvp(self._session, At(model, theta, iteration, of), v))
 
     def vjp(
         self, model: Subject, theta: Point | None, u: Data, *, of: str | None = None, iteration: int | None = None
     ) -> Any:
-        """u J(theta) of the output without J, shape (p,), in the form of theta: reverse mode.
+        """u J(theta) of the output without J, shape (p,), in the form of theta: reverse mode, the gradient of u . f.
 
-        u has the shape S of f, or (B,) + S: one for each point, or all at one point.
+        u has the shape S of f, or (B,) + S: one for each point, or all at one point. The other arguments as for
+        `gradient`.
         """
         return self._transport.run(derivatives.vjp(self._session, At(model, theta, iteration, of), u))
 
@@ -148,7 +182,11 @@ class Differentiation:
     ) -> Any:
         """Taylor coefficients of t -> f(theta + t direction) at 0, of the objective: shape (order + 1,) + S.
 
-        The k-th is the k-th derivative divided by k!. `direction` as v for `hvp`.
+            c = client.taylor(model, theta, direction, order=8)
+            np.polyval(c[::-1], t)    is nearly f(theta + t direction), for a scalar f and small t
+
+        The k-th is the k-th derivative divided by k!. `direction` as v for `hvp`; `order` is at most 64. The other
+        arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return self._transport.run(derivatives.taylor(self._session, at, direction, order))
@@ -162,9 +200,11 @@ class Differentiation:
         iteration: int | None = None,
         max_entries: int | None = None,
     ) -> DerivativeCheck:
-        """Compares the derivatives with central differences over a range of steps, for each parameter; print it.
+        """Compares the derivatives with central differences over a range of steps, for each parameter.
 
-        At most `max_entries` entries of each parameter are looked at, evenly chosen; 64 unless given.
+        True where they agree; print it for a table of the errors, and of the order with which they fall (2 for a smooth
+        f). At most `max_entries` entries of each parameter are looked at, evenly chosen; 64 unless given. The other
+        arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
         return self._transport.run(derivatives.check(self._session, at, max_entries))
