@@ -12,26 +12,28 @@ without a scalar to minimize, "objective" is its output.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nablad.solvers.autodiff.blocks import MemoryLimit
 from nablad.solvers.autodiff.derivatives import (
     Choice,
     Evaluation,
     Function,
     NoSuchWay,
-    ResultTooLarge,
     Setting,
     Sparsity,
+    TooLarge,
     choose,
     compute,
     kernels,
 )
 from nablad.solvers.autodiff.derivatives.check import BlockCheck, Check, check
 from nablad.solvers.autodiff.derivatives.describe import GraphNode, Work, tell
-from nablad.solvers.autodiff.derivatives.evaluation import RESULT_LIMIT
+from nablad.solvers.autodiff.derivatives.evaluation import RESULT_LIMIT, WORK_LIMIT
 from nablad.solvers.autodiff.derivatives.sparse import from_dense
 from nablad.solvers.autodiff.derivatives.summaries import Summary
 from nablad.solvers.autodiff.derivatives.ways import Derivative
@@ -62,17 +64,31 @@ MAX_ORDER = 64
 UNASKED_ENTRIES = 2_000_000
 """Of the patterns that may be looked for when nobody asked for a sparse way: a fraction of a second's work."""
 
-Result = TypeVar("Result", FloatArray, Csr)
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 OF = ("objective", "output", "residual")
+
+
+def _bounded(method: Callable[P, Result]) -> Callable[P, Result]:
+    """What would be too large is told as the fault of an argument."""
+
+    @wraps(method)
+    def call(*arguments: P.args, **named: P.kwargs) -> Result:
+        try:
+            return method(*arguments, **named)
+        except (TooLarge, MemoryLimit) as error:
+            raise InvalidModel("of", str(error)) from None
+
+    return call
 
 
 class Derivatives:
     """The derivatives of a model. Used by one thread at a time.
 
     `checkpoint` is called before every block of rows; what it raises comes out of the call. `threads` changes the time,
-    never the bits. No array of more than `result_bytes` is computed. Methods raise InvalidModel with the name of the
-    argument that is at fault as its field.
+    never the bits. No array of more than `result_bytes` is computed, and nothing whose buffers would take more than
+    `work_bytes`. Methods raise InvalidModel with the name of the argument that is at fault as its field.
     """
 
     def __init__(
@@ -82,19 +98,24 @@ class Derivatives:
         threads: int = 1,
         checkpoint: Callable[[], None] | None = None,
         result_bytes: int = RESULT_LIMIT,
+        work_bytes: int = WORK_LIMIT,
     ) -> None:
         self.model = model
         self._threads = threads
         self._checkpoint = checkpoint
         self._sparsities: dict[tuple[Function, bool], Sparsity] = {}
-        self._evaluation = Evaluation(model.data, model.rows, model.dtype, threads, checkpoint, result_bytes)
+        self._evaluation = Evaluation(
+            model.data, model.rows, model.dtype, threads, checkpoint, result_bytes, work_bytes
+        )
 
+    @_bounded
     def value(self, theta: ArrayLike, of: str = "objective") -> FloatArray:
         """f(theta), shape S; of theta (B, p): (B,) + S."""
         function, point = self._function(of), self._points(theta)
-        self._check_size((*point.shape[:-1], *function.shape(self.model.rows)))
+        self._evaluation.check_size((*point.shape[:-1], *function.shape(self.model.rows)))
         return self._evaluation.run(function, (function.output,), point)[0]
 
+    @_bounded
     def jacobian(self, theta: ArrayLike, of: str = "output", way: str | None = None, sparse: bool = False) -> Derived:
         """df/dtheta, shape S + (p,); of theta (B, p): (B,) + S + (p,). Sparse, at one point: (elements of f) x p."""
         function, point = self._function(of), self._points(theta)
@@ -104,14 +125,15 @@ class Derivatives:
             self._one_point(point)
             choice = self._choose("jacobian", setting, way, sparse)
             flat = setting.elements, function.size
-            return Derived.of(self._within(compute.sparse, setting, choice, point, flat), choice)
+            return Derived.of(compute.sparse(self._evaluation, setting, choice, point, flat), choice)
         choice = self._choose("jacobian", setting, way)
-        return Derived.of(self._within(compute.dense, setting, choice, point, shape), choice)
+        return Derived.of(compute.dense(self._evaluation, setting, choice, point, shape), choice)
 
     def gradient(self, theta: ArrayLike, of: str = "objective", way: str | None = None) -> Derived:
         """The Jacobian of the objective: shape (p,), the row vector 1 x p, for a scalar."""
         return self.jacobian(theta, of, way)
 
+    @_bounded
     def hessian(self, theta: ArrayLike, of: str = "objective", way: str | None = None, sparse: bool = False) -> Derived:
         """d2f/dtheta2, shape S + (p, p), exactly symmetric in its last two axes; of theta (B, p): (B,) in front.
 
@@ -126,46 +148,52 @@ class Derivatives:
                 raise InvalidModel("sparse", f"needs a scalar function; this one has shape {shape[:-2]}")
         choice = self._choose("hessian", setting, way, sparse)
         if choice.way.colored is not None and sparse:
-            return Derived.of(self._within(compute.sparse, setting, choice, point, (function.size,) * 2), choice)
+            return Derived.of(compute.sparse(self._evaluation, setting, choice, point, (function.size,) * 2), choice)
         if choice.way.kernel is None:
-            self._check_size(shape)
+            self._evaluation.check_size(shape)
             found = self.model.objective(self._checkpoint, self._threads).hessian(point)
         else:
-            found = self._within(compute.dense, setting, choice, point, shape)
+            found = compute.dense(self._evaluation, setting, choice, point, shape)
             found = 0.5 * (found + np.swapaxes(found, -1, -2))
         return Derived.of(from_dense(found) if sparse else found, choice)
 
+    @_bounded
     def hvp(self, theta: ArrayLike, v: ArrayLike, of: str = "objective") -> FloatArray:
         """H(theta) v, shape S + (p,). v (p,); of theta or v (B, p): (B,) in front."""
         function, point, direction = self._function(of), self._points(theta), self._points(v, "v")
         shape = (*self._batch(point, direction, "v"), *function.shape(self.model.rows), function.size)
-        self._check_size(shape)
+        self._evaluation.check_size(shape)
         if function.output.shape and not function.by_rows:
             function = function.whole(self.model.rows)
         kernel = kernels.curved(function)
         (found,) = self._evaluation.run(function, (kernel.output,), point, {kernel.direction: direction})
         return found.reshape(shape)
 
+    @_bounded
     def jvp(self, theta: ArrayLike, v: ArrayLike, of: str = "output") -> FloatArray:
         """J(theta) v, shape S: forward mode. v (p,); of theta or v (B, p): (B,) in front."""
         function, point, direction = self._function(of), self._points(theta), self._points(v, "v")
-        self._check_size((*self._batch(point, direction, "v"), *function.shape(self.model.rows)))
+        self._evaluation.check_size((*self._batch(point, direction, "v"), *function.shape(self.model.rows)))
         kernel = kernels.pushed(function)
         return self._evaluation.run(function, (kernel.output,), point, {kernel.direction: direction})[0]
 
+    @_bounded
     def vjp(self, theta: ArrayLike, u: ArrayLike, of: str = "output") -> FloatArray:
         """u J(theta), shape (p,): reverse mode. u of shape S; of theta (B, p) or u (B,) + S: (B, p)."""
         function, point = self._function(of), self._points(theta)
         shape = function.shape(self.model.rows)
         cotangent = floating("u", u, self.model.dtype)
-        if cotangent.shape not in (shape, (*cotangent.shape[:1], *shape)):
+        if cotangent.shape not in (shape, (*cotangent.shape[:1], *shape)) or not cotangent.size:
             raise InvalidModel("u", f"has shape {cotangent.shape}, should be {shape}, or one more axis in front")
         _check_finite("u", cotangent)
         if point.ndim == 2 and cotangent.ndim > len(shape) and len(point) != len(cotangent):
             raise InvalidModel("u", f"are {len(cotangent)} for {len(point)} points; as many are needed")
+        before = (*point.shape[:-1],) if cotangent.ndim == len(shape) else cotangent.shape[:1]
+        self._evaluation.check_size((*before, function.size))
         kernel = kernels.pulled(function)
         return self._evaluation.run(function, (kernel.output,), point, {kernel.direction: cotangent})[0]
 
+    @_bounded
     def taylor(self, theta: ArrayLike, direction: ArrayLike, order: int, of: str = "objective") -> FloatArray:
         """c_0 ... c_order of t -> f(theta + t direction), shape (order + 1,) + S: c_k is its k-th derivative over k!.
 
@@ -176,7 +204,7 @@ class Derivatives:
             raise InvalidModel("order", f"is {order!r}; a whole number from 0 to {MAX_ORDER} is needed")
         before = self._batch(point, moved, "direction")
         shape = (*before, int(order) + 1, *function.shape(self.model.rows))
-        self._check_size(shape)
+        self._evaluation.check_size(shape)
         try:
             expanded = kernels.expanded(function, int(order))
         except ExpansionTooLarge as error:
@@ -187,6 +215,7 @@ class Derivatives:
             coefficients[(slice(None),) * len(before) + (k,)] = coefficient
         return coefficients
 
+    @_bounded
     def check(self, theta: ArrayLike, of: str = "objective", max_entries: int = 64) -> Check:
         """The Jacobian beside difference quotients over a range of steps, for each parameter.
 
@@ -198,7 +227,7 @@ class Derivatives:
         function = self._function(of)
         setting = self._setting(function, of)
         shape = setting.elements, function.size
-        jacobian = self._within(compute.dense, setting, self._choose("jacobian", setting, None), point, shape)
+        jacobian = compute.dense(self._evaluation, setting, self._choose("jacobian", setting, None), point, shape)
 
         def evaluate(points: FloatArray) -> FloatArray:
             return self.value(points, of).reshape(len(points), -1)
@@ -207,6 +236,7 @@ class Derivatives:
         parameters = {name: (layout.ranges[name][0], shape) for name, shape in layout.shapes.items()}
         return check(evaluate, point, jacobian, parameters, int(max_entries))
 
+    @_bounded
     def describe(self, of: str = "objective", theta: ArrayLike | None = None, max_nodes: int = 1000) -> Description:
         """The graph as its author knows it, what it costs, and how its derivatives are computed, and why.
 
@@ -216,7 +246,14 @@ class Derivatives:
             raise InvalidModel("max_nodes", f"is {max_nodes!r}; a whole number >= 1 is needed")
         function, rows = self._function(of), self.model.rows
         inputs = None if theta is None else self.model.readable_inputs(self._one_point(theta))
-        told = tell(*self.model.readable(function.output), rows, int(max_nodes), inputs, self.model.dtype)
+        told = tell(
+            *self.model.readable(function.output),
+            rows,
+            int(max_nodes),
+            inputs,
+            self.model.dtype,
+            self._evaluation.check_work,
+        )
         objective, setting = (self._setting(self._function(name), name) for name in ("objective", of))
         choices = (
             WayChoice.of("gradient", choose("jacobian", objective)),
@@ -266,12 +303,6 @@ class Derivatives:
             self._sparsities[function, sparse] = Sparsity(function, self.model.rows, self.model.data, limit)
         return Setting(function, self.model.rows, affine, points, self._sparsities[function, sparse])
 
-    def _within(self, compute: Callable[..., Result], *arguments: Any) -> Result:
-        try:
-            return compute(self._evaluation, *arguments)
-        except ResultTooLarge as error:
-            raise InvalidModel("of", str(error)) from None
-
     def _choose(self, derivative: Derivative, setting: Setting, way: str | None, sparse: bool = False) -> Choice:
         try:
             return choose(derivative, setting, way, sparse)
@@ -291,12 +322,6 @@ class Derivatives:
         if len(counts) > 1:
             raise InvalidModel(field, f"are {len(direction)} for {len(point)} points; as many are needed")
         return tuple(counts)
-
-    def _check_size(self, shape: tuple[int, ...]) -> None:
-        try:
-            self._evaluation.check_size(shape)
-        except ResultTooLarge as error:
-            raise InvalidModel("of", str(error)) from None
 
 
 def _check_finite(field: str, array: FloatArray) -> None:

@@ -126,6 +126,7 @@ class _Kept:
             threads=context.threads,
             checkpoint=self._checkpoint,
             result_bytes=context.limits.derivative_bytes,
+            work_bytes=context.limits.workspace_bytes,
         )
         self.control = solvers.Control()
         """Of the request at hand."""

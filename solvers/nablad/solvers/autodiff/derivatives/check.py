@@ -118,20 +118,30 @@ def _entries(
     found = []
     for first in range(0, len(places), together):
         group = places[first : first + together]
-        lengths = np.maximum(1.0, np.abs(theta[group].astype(float)))[:, None] * steps
-        points = np.broadcast_to(theta, (len(group), 2, len(steps), len(theta))).copy()
-        for k, place in enumerate(group):
-            points[k, 0, :, place] += lengths[k].astype(theta.dtype)
-            points[k, 1, :, place] -= lengths[k].astype(theta.dtype)
-        values = evaluate(points.reshape(-1, len(theta))).reshape(len(group), 2, len(steps), -1)
+        lengths = np.maximum(1.0, np.abs(theta[group].astype(float)))[:, None, None] * np.stack([steps, -steps])
+        moved = theta[group, None, None] + lengths.astype(theta.dtype)
+        values = _values(evaluate, theta, np.repeat(group, 2 * len(steps)), moved.reshape(-1))
+        values = values.reshape(*moved.shape, -1)
         for k, place in enumerate(group):
             # The steps that were taken, not those that were meant: x + h is rounded.
-            ahead, behind = (np.abs(points[k, side, :, place] - theta[place])[:, None] for side in (0, 1))
+            ahead, behind = (np.abs(moved[k, side] - theta[place])[:, None] for side in (0, 1))
             parts = [slice(start, start + ELEMENTS_AT_ONCE) for start in range(0, centre.size, ELEMENTS_AT_ONCE)]
             found.append(
                 _worst([_entry(values[k][..., e], centre[e], ahead, behind, jacobian[e, place], scale) for e in parts])
             )
     return found
+
+
+def _values(evaluate: Callable[[Array], Array], theta: Array, places: Array, moved: Array) -> Array:
+    """f (..., m) where one entry of theta is another number, for each (place, number)."""
+    count = max(1, VALUES_AT_ONCE // len(theta))
+    values = []
+    for first in range(0, len(places), count):
+        part = places[first : first + count]
+        points = np.repeat(theta[None], len(part), axis=0)
+        points[np.arange(len(part)), part] = moved[first : first + count]
+        values.append(evaluate(points))
+    return np.concatenate(values)
 
 
 def _worst(parts: Sequence[_Entry]) -> _Entry:

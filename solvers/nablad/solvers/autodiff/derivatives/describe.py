@@ -9,7 +9,7 @@ is told in bounded memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,10 +88,12 @@ def tell(
     max_nodes: int,
     inputs: Mapping[str, Array] | None = None,
     dtype: np.dtype[np.generic] | None = None,
+    check_work: Callable[[int], None] = lambda needed: None,
 ) -> Told:
     """The graph below `output`. Inputs of the role "parameter" are what adjoints are about.
 
-    With `inputs`, arrays by input name, values and adjoints are told.
+    With `inputs`, arrays by input name, values and adjoints are told; `check_work` is asked before so many bytes are
+    taken for it.
     """
     graph = topological([output])
     parameters = [node for node in graph if node.op == "input" and node.attributes[2] == "parameter"]
@@ -105,7 +107,7 @@ def tell(
     values: dict[Node, Summary] = {}
     adjoints: dict[Node, Summary] = {}
     if inputs is not None and dtype is not None:
-        values, adjoints = _numbers(output, chosen, [x for x in chosen if x in active], inputs, rows, dtype)
+        values, adjoints = _numbers(output, chosen, [x for x in chosen if x in active], inputs, rows, dtype, check_work)
     nodes = tuple(
         GraphNode(
             node.op,
@@ -143,12 +145,14 @@ def _numbers(
     inputs: Mapping[str, Array],
     rows: int,
     dtype: np.dtype[np.generic],
+    check_work: Callable[[int], None],
 ) -> tuple[dict[Node, Summary], dict[Node, Summary]]:
     adjoints = [x.node for x in vjp([output], active, [s.ones(output.shape)])]
     numbers = [node for node in chosen if node.spec.result == "real"]
     outputs = (*numbers, *adjoints)
     declared = tuple(x for x in topological(outputs) if x.op == "input")
     program = compile_program(Graph(declared, outputs), dtype)
+    check_work(program.bytes(rows))
     columns = {x.name: np.ascontiguousarray(inputs[x.name]) for x in declared if row_size(x.shape)[0]}
     gathered = [Accumulator() for _ in program.body.graph.outputs[program.sums :]]
 

@@ -23,6 +23,7 @@ from nablad.solvers.autodiff.binding import bind_rows
 from nablad.solvers.autodiff.blocks import Evaluator, Program, compile_program
 from nablad.solvers.autodiff.derivatives.function import Function
 from nablad.solvers.autodiff.derivatives.kernels import Kernel, basis, many
+from nablad.solvers.autodiff.derivatives.limits import ResultTooLarge, WorkTooLarge
 from nablad.solvers.autodiff.memory import remembered
 from nablad.solvers.autodiff.ops import Array
 
@@ -34,16 +35,10 @@ BUFFERS = 4
 """Arrays of the largest size that are alive at once, in most graphs."""
 EVALUATORS = 4
 """Graphs whose buffers are kept from one call to the next."""
+KEPT_BYTES = 128 << 20
+"""Of the buffers kept; where a graph needs more, its evaluation takes far longer than to allocate them again."""
 RESULT_LIMIT = 4 << 30
-
-
-class ResultTooLarge(MemoryError):
-    """A derivative with more numbers than may be computed at once."""
-
-    def __init__(self, shape: tuple[int, ...], needed: int, limit: int) -> None:
-        super().__init__(f"a result of shape {shape} takes {needed:,} bytes; at most {limit:,} are allowed")
-        self.needed = needed
-        self.limit = limit
+WORK_LIMIT = 8 << 30
 
 
 class Evaluation:
@@ -57,6 +52,7 @@ class Evaluation:
         threads: int = 1,
         checkpoint: Callable[[], None] | None = None,
         limit: int = RESULT_LIMIT,
+        work_limit: int = WORK_LIMIT,
     ) -> None:
         self.rows = rows
         self.dtype = dtype
@@ -64,6 +60,7 @@ class Evaluation:
         self._threads = threads
         self._checkpoint = checkpoint
         self._limit = limit
+        self._work_limit = work_limit
         self._evaluators: dict[tuple[Graph, int], Evaluator] = {}
 
     def run(
@@ -126,6 +123,11 @@ class Evaluation:
         if needed > self._limit:
             raise ResultTooLarge(shape, needed, self._limit)
 
+    def check_work(self, needed: int) -> None:
+        """Raises WorkTooLarge for so many bytes of buffers."""
+        if needed > self._work_limit:
+            raise WorkTooLarge(needed, self._work_limit)
+
     def _one_by_one(
         self, function: Function, outputs: tuple[Node, ...], given: Mapping[Node, Array], batched: tuple[Node, ...]
     ) -> tuple[Array, ...]:
@@ -147,12 +149,16 @@ class Evaluation:
         key = graph, rows
         evaluator = self._evaluators.pop(key, None)
         if evaluator is None:
-            evaluator = Evaluator(_program(graph, self.dtype), columns, rows, self._checkpoint, self._threads)
+            program = _program(graph, self.dtype)
+            self.check_work(program.bytes(rows))
+            evaluator = Evaluator(program, columns, rows, self._checkpoint, self._threads)
         else:
             evaluator.attach(columns)
         self._evaluators[key] = evaluator
-        if len(self._evaluators) > EVALUATORS:
-            self._evaluators.pop(next(iter(self._evaluators)))
+        kept = {k: kept.program.bytes(k[1]) for k, kept in self._evaluators.items()}
+        while len(kept) > EVALUATORS or sum(kept.values()) > KEPT_BYTES:
+            oldest = next(iter(kept))
+            del kept[oldest], self._evaluators[oldest]
         return evaluator
 
     def _fitting(self, outputs: tuple[Node, ...], most: int, direction: Node | None = None) -> int:
