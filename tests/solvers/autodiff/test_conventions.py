@@ -13,6 +13,7 @@ import pytest
 
 from nablad.expressions import OPS, Graph, Symbol, constant, data, make, parameter
 from nablad.expressions import symbols as s
+from nablad.expressions.functions import NAMES
 from nablad.expressions.table import pointwise
 from nablad.solvers.autodiff.interpret import interpret
 from nablad.solvers.autodiff.ops import MEANING
@@ -112,6 +113,11 @@ def test_functions_of_one_variable(f: Callable[..., Symbol], point: float, value
         (s.logaddexp, (-INF, 1.0), 1.0, (0.0, 1.0)),
         (s.logaddexp, (-INF, -INF), -INF, (NAN, NAN)),
         (s.divide, (1.0, 0.0), INF, (INF, -INF)),
+        (NAMES["xlogy"].call, (0.0, 2.0), 0.0, (np.log(2.0), 0.0)),
+        (NAMES["xlogy"].call, (0.0, 0.0), 0.0, (0.0, 0.0)),  # JAX: (-inf, NaN)
+        (NAMES["xlogy"].call, (0.0, INF), 0.0, (0.0, 0.0)),
+        (NAMES["xlogy"].call, (0.0, NAN), NAN, (NAN, NAN)),
+        (NAMES["xlogy"].call, (2.0, 0.0), -INF, (-INF, INF)),
     ],
 )
 def test_functions_of_two_variables(
@@ -220,3 +226,13 @@ def test_single_precision_stays_single(spec: Any) -> None:
 
 def test_every_domain_is_told() -> None:
     assert all(spec.domain for spec in OPS.values())
+
+
+def test_whole_numbers_are_real_numbers_to_the_interpreter(recwarn: pytest.WarningsRecorder) -> None:
+    x = parameter("x", (3,))
+    graph = Graph((x.node,), ((s.reciprocal(x) + s.log(x - 1.0) + s.norm(x)).node,))
+    (ours,) = interpret(graph, {"x": np.array([0, 1, 2])})
+    np.testing.assert_array_equal(ours, [NAN, -INF, 0.5 + np.sqrt(5.0)])
+    (single,) = interpret(Graph((x.node,), (s.sqrt(x).node,)), {"x": np.float32([1, 2, 3])})
+    assert single.dtype == np.float32
+    assert not recwarn.list

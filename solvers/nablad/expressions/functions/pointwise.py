@@ -91,8 +91,10 @@ def heaviside(x: Operand, y: Operand) -> Symbol:
 
 
 def xlogy(x: Operand, y: Operand) -> Symbol:
+    """Where x is 0 and log(y) is finite this is an ordinary product, with the derivative log(y) in x."""
     x, y = number(x), number(y)
-    vanishes = s.logical_and(s.equal(x, 0.0), s.logical_not(s.not_equal(y, y)))
+    finite = s.logical_and(s.greater(y, 0.0), s.less(y, np.inf))
+    vanishes = s.logical_and(s.equal(x, 0.0), s.logical_not(s.logical_or(finite, s.not_equal(y, y))))
     return s.where(vanishes, 0.0, s.multiply(x, s.log(s.where(vanishes, 1.0, y))))
 
 

@@ -20,15 +20,18 @@ from nablad.solvers.autodiff.ops import MEANING
 def interpret(graph: Graph, inputs: Mapping[str, ArrayLike], rows: int | None = None) -> tuple[NDArray[Any], ...]:
     """The outputs' values. `rows` binds N where no input's shape does.
 
-    Constants take the inputs' floating type, so that a float32 graph stays float32.
+    Constants take the inputs' floating type, so that a float32 graph stays float32; so do inputs of whole numbers.
+    Beyond an op's domain there is NaN or infinity, and no warning.
     """
     given = {node: np.asarray(inputs[node.name]) for node in graph.inputs}
     bound = _bind_rows(given, rows)
-    dtype = np.result_type(*(x for x in given.values() if x.dtype.kind in "fc")) if given else np.dtype(np.float64)
-    values: dict[Node, Any] = dict(given)
-    for node in graph.nodes:
-        if node not in values:
-            values[node] = _value(node, values, bound, dtype)
+    floating = [x.dtype for x in given.values() if x.dtype.kind in "fc"]
+    dtype = np.result_type(*floating) if floating else np.dtype(np.float64)
+    values: dict[Node, Any] = {node: x if x.dtype.kind in "fc" else x.astype(dtype) for node, x in given.items()}
+    with np.errstate(all="ignore"):
+        for node in graph.nodes:
+            if node not in values:
+                values[node] = _value(node, values, bound, dtype)
     return tuple(np.array(values[node]) for node in graph.outputs)
 
 
