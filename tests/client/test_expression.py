@@ -143,6 +143,24 @@ def test_errors_of_the_language_are_the_cause_and_those_of_code_come_through() -
         Expression.trace(lambda p: 1j * p["a"], start={"a": 1.0})
 
 
+def test_data_may_be_a_table_with_columns() -> None:
+    class Table:
+        """As a DataFrame: no Mapping, and without a truth value."""
+
+        def keys(self) -> list[str]:
+            return ["x"]
+
+        def __getitem__(self, name: str) -> Any:
+            return X
+
+        def __bool__(self) -> bool:
+            raise ValueError
+
+    table: Any = Table()
+    expression = Expression.parse("b1*(1-exp(-b2*x))", data=table, response=Y, start=START)
+    np.testing.assert_array_equal(expression.data["x"], X)
+
+
 def test_an_expression_tells_what_it_is_of() -> None:
     given: dict[str, Any] = {"data": {"x": X}, "response": Y, "start": START}
     assert repr(Expression.parse("b1*(1-exp(-b2*x))", **given)).splitlines() == [

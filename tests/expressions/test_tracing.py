@@ -154,6 +154,8 @@ def test_data_rows_are_a_number_to_compute_with() -> None:
         (lambda p: p["v"] + None, TypeError, "is needed, not None"),
         (lambda p: p["v"] + p["A"][:, :2], ShapeError, r"add\(\(3,\), \(2, 2\)\)"),
         (lambda p: p["z"], KeyError, "no parameter 'z'; there are 'x', 'y', 'v', 'A', 'S'"),
+        (lambda p: p.x, AttributeError, r"write \['x'\] for \.x"),
+        (lambda p: p["v"]["x"], IndexError, "not 'x': this is one array, not arrays by name"),
         (lambda p: len(p["x"]), TypeError, "a scalar has none"),
         (lambda p: list(p["x"]), TypeError, "a scalar has none"),
         (lambda p: p["v"][p["v"] > 0], TypeError, r"use np.where\(condition, x, 0\)"),
@@ -167,6 +169,21 @@ def test_data_rows_are_a_number_to_compute_with() -> None:
 def test_what_cannot_be_is_said(code: Any, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         trace(code, {name: np.shape(array) for name, array in ARRAYS.items()})
+
+
+def test_pandas_leaves_operations_to_symbols() -> None:
+    class Frame:
+        """Decides as pandas does who computes."""
+
+        __pandas_priority__ = 4000
+
+        def __mul__(self, other: Any) -> Any:
+            return NotImplemented if getattr(other, "__pandas_priority__", 0) > self.__pandas_priority__ else None
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+            return np.array([1.0, 2.0, 3.0])
+
+    assert trace(lambda p: Frame() * p["x"], {"x": ()}).output.shape == (3,)
 
 
 def test_more_that_cannot_be_is_said() -> None:

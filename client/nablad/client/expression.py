@@ -147,13 +147,14 @@ class _Given:
         named = start if isinstance(start, Mapping) else {SINGLE: start}
         if not named:
             raise invalid("model.start", "is empty; at least one parameter with its start value is needed")
-        if data is not None and not isinstance(data, Mapping):
+        if data is not None and not hasattr(data, "keys"):
             raise invalid("model.data", f"is a dict of arrays by name, not {type(data).__name__}")
         if response is not None and residual:
             raise invalid("model.residual", "is true and a response is given; a response makes the residual itself")
+        columns = {} if data is None else dict(data)
         return cls(
             {name: numbers(value, f"model.start.{name}") for name, value in named.items()},
-            {name: numbers(value, f"model.data.{name}") for name, value in (data or {}).items()},
+            {name: numbers(value, f"model.data.{name}") for name, value in columns.items()},
             None if response is None else numbers(response, "model.response"),
             bool(residual),
             single,

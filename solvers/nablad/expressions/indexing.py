@@ -83,7 +83,8 @@ def _normal(part: Any) -> list[Any]:
             return [operator.index(part)]
         except TypeError:
             pass
-    raise IndexError(f"an index must be a whole number, a slice or an array of them, not {part!r:.80}")
+    hint = ": this is one array, not arrays by name" if isinstance(part, str) else ""
+    raise IndexError(f"an index must be a whole number, a slice or an array of them, not {part!r:.80}{hint}")
 
 
 class _Masked:

@@ -34,6 +34,9 @@ class Symbol:
 
     __slots__ = ("node",)
 
+    __pandas_priority__ = 5000
+    """Above a DataFrame's: `series * symbol` is then one symbol, rather than a Series of one for each row."""
+
     node: Node
 
     def __init__(self, node: Node) -> None:

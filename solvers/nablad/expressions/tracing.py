@@ -86,6 +86,10 @@ class _Named(dict[str, Symbol]):
         listed = ", ".join(repr(known) for known in self) or "none"
         raise KeyError(f"no {self._kind} {name!r}; there are {listed}")
 
+    def __getattr__(self, name: str) -> Symbol:
+        hint = f": write [{name!r}] for .{name}" if name in self else ""
+        raise AttributeError(f"the {self._kind} dict has no attribute {name!r}{hint}")
+
 
 def _check_arguments(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     if not callable(function):
