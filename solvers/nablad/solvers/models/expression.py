@@ -38,7 +38,7 @@ from nablad.expressions import (
     trace,
 )
 from nablad.expressions import symbols as s
-from nablad.expressions.dimension import describe, row_size, rows_axis
+from nablad.expressions.dimension import concrete, describe, row_size, rows_axis
 from nablad.expressions.tracing import SINGLE
 from nablad.solvers.autodiff.binding import bind_rows
 from nablad.solvers.autodiff.objective import GraphObjective
@@ -284,7 +284,8 @@ class Expression(Model):
             return input_node(RESPONSE, shape)
         if self._rows is not None and shape[:1] != (self._rows,):
             refuse_rows("response", shape, "the data", self._rows)
-        raise InvalidModel("response", f"has shape {shape}; the expression's {describe(output)} does not stretch to it")
+        given = describe(output if self._rows is None else concrete(output, self._rows))
+        raise InvalidModel("response", f"has shape {shape}; the expression's {given} does not stretch to it")
 
 
 RESPONSE = "response"
