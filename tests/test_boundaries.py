@@ -162,30 +162,27 @@ def test_workers_never_import_grpc() -> None:
     assert not reached, "\n".join(reached)
 
 
-def runtime_edges() -> dict[str, set[str]]:
-    """Module -> modules that it imports when it is imported itself (not inside functions, not for type checkers)."""
-    edges: dict[str, set[str]] = {}
+def edges() -> dict[str, set[str]]:
+    """Module -> modules that it needs, be it at once or inside a function; not for type checkers."""
+    found: dict[str, set[str]] = {}
     for module, path in MODULES.items():
-        tree = ast.parse(path.read_text())
-        lines = {
+        hidden = {
             node.lineno
-            for top in tree.body
-            if not (isinstance(top, ast.If) and "TYPE_CHECKING" in ast.dump(top.test))
-            and not isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            for top in ast.parse(path.read_text()).body
+            if isinstance(top, ast.If) and "TYPE_CHECKING" in ast.dump(top.test)
             for node in ast.walk(top)
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
-        edges[module] = {
+        found[module] = {
             item.imported
             for item in imports_of(module)
-            if item.imported in MODULES and item.imported != module and int(item.where.rpartition(":")[2]) in lines
+            if item.imported in MODULES and item.imported != module and int(item.where.rpartition(":")[2]) not in hidden
         }
-    return edges
+    return found
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    edges = runtime_edges()
-    remaining = dict(edges)
+    remaining = edges()
     while remaining:
         free = [module for module, needs in remaining.items() if not (needs & remaining.keys())]
         assert free, "a circle among: " + ", ".join(sorted(remaining))

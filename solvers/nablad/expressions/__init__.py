@@ -4,6 +4,7 @@ Needs numpy only, so that a client can write and check a model without the engin
 (`nablad.solvers.autodiff`).
 """
 
+from nablad.expressions import functions, indexing, numpy_functions, stacking, symbols
 from nablad.expressions.definition import InvalidName, TooManyNodes, Traced, by_rows
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
 from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, topological
@@ -12,6 +13,7 @@ from nablad.expressions.parser import ExpressionError, parse
 from nablad.expressions.symbol import Symbol, apply, data, lift, parameter
 from nablad.expressions.table import OPS, OpSpec
 from nablad.expressions.tracing import trace
+from nablad.expressions.vocabulary import vocabulary
 
 __all__ = [
     "OPS",
@@ -41,3 +43,14 @@ __all__ = [
     "topological",
     "trace",
 ]
+
+vocabulary.named = functions.call
+vocabulary.method = functions.method
+vocabulary.power = symbols.power
+vocabulary.matmul = symbols.matmul
+vocabulary.read = indexing.read
+vocabulary.ufunc = numpy_functions.call_ufunc
+vocabulary.array_function = numpy_functions.call_function
+vocabulary.unknown = numpy_functions.unknown
+vocabulary.holds_symbols = stacking.holds_symbols
+vocabulary.stacked = stacking.stacked

@@ -14,8 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.expressions import symbols as s
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError, broadcast
 from nablad.expressions.graph import Node
+from nablad.expressions.stacking import holds_symbols
 from nablad.expressions.symbol import Symbol, is_comparison, lift, made, number
 
 Range: TypeAlias = tuple[int, int] | tuple[int, int, int] | None
@@ -24,8 +26,6 @@ Index: TypeAlias = "NDArray[np.int64] | Symbol"
 
 def read(x: Symbol, key: Any) -> Symbol:
     """x[key]. Raises IndexError outside of the array, ShapeError where data rows would be told apart, TypeError."""
-    from nablad.expressions import symbols as s
-
     node = number(x)
     if type(key) is int and len(node.shape) == 1:  # what loops do, thousands of times
         place = _inside(key, node.shape, 0)
@@ -96,8 +96,6 @@ class _Masked:
 
 
 def _constant_or_symbol(value: Any) -> Any:
-    from nablad.expressions.stacking import holds_symbols
-
     return Symbol(lift(value)) if holds_symbols(value) else np.asarray(value)
 
 
@@ -166,8 +164,6 @@ def _indices(part: Any, shape: Shape, axis: int) -> Index:
 
 def _gather(node: Node, arrays: dict[int, Index], target: int) -> Symbol:
     """The elements at the indices of some axes; the axes of the indices come at `target`."""
-    from nablad.expressions import symbols as s
-
     axes = sorted(arrays)
     shape = node.shape
     others = [axis for axis in range(len(shape)) if axis not in arrays]
@@ -188,8 +184,6 @@ def _operand(index: Index) -> Symbol:
 
 def _merged(indices: list[Index], lengths: list[int]) -> Index:
     """One index into the merged axes, C order. NaN, which `take` reads as NaN, where a symbol's index is outside."""
-    from nablad.expressions import symbols as s
-
     shapes = [index.node.shape if isinstance(index, Symbol) else index.shape for index in indices]
     broadcast("indexing", shapes)
     total: Any = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nablad.expressions import symbols as s
 from nablad.expressions.graph import Node
 from nablad.expressions.symbol import Symbol, lift
 
@@ -29,8 +30,6 @@ def holds_symbols(value: Any, depth: int = 0) -> bool:
 
 def stacked(value: list[Any] | tuple[Any, ...] | np.ndarray[Any, Any]) -> Node:
     """The items along a new first axis; an object array's elements in its own shape. Raises ShapeError if ragged."""
-    from nablad.expressions import symbols as s
-
     if not isinstance(value, np.ndarray):
         return s.stack([lift(item) for item in value], 0).node
     if value.ndim == 0:

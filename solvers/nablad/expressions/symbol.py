@@ -23,6 +23,7 @@ from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
 from nablad.expressions.graph import Node, constant, input_node, make
 from nablad.expressions.labels import recorder
 from nablad.expressions.table import OPS
+from nablad.expressions.vocabulary import vocabulary
 
 Operand = Union["Symbol", Node, ArrayLike]
 
@@ -77,9 +78,8 @@ class Symbol:
         return (self[k] for k in range(_first_length(self.node, "iteration")))
 
     def __getitem__(self, key: Any) -> Symbol:
-        from nablad.expressions.indexing import read
-
-        return read(self, key)
+        found: Symbol = vocabulary.read(self, key)
+        return found
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise TypeError(
@@ -90,10 +90,7 @@ class Symbol:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):  # what numpy, copy and pickle look for
             raise AttributeError(name)
-        from nablad.expressions.functions import method
-
-        found: Callable[..., Any] = method(self, name)
-        return found
+        return vocabulary.method(self, name)
 
     # Operators
 
@@ -143,24 +140,20 @@ class Symbol:
         return _function("absolute", self)
 
     def __pow__(self, exponent: Operand) -> Symbol:
-        from nablad.expressions.symbols import power
-
-        return power(self, exponent)
+        result: Symbol = vocabulary.power(self, exponent)
+        return result
 
     def __rpow__(self, base: Operand) -> Symbol:
-        from nablad.expressions.symbols import power
-
-        return power(base, self)
+        result: Symbol = vocabulary.power(base, self)
+        return result
 
     def __matmul__(self, other: Operand) -> Symbol:
-        from nablad.expressions.symbols import matmul
-
-        return matmul(number(self), number(other))
+        result: Symbol = vocabulary.matmul(number(self), number(other))
+        return result
 
     def __rmatmul__(self, other: Operand) -> Symbol:
-        from nablad.expressions.symbols import matmul
-
-        return matmul(number(other), number(self))
+        result: Symbol = vocabulary.matmul(number(other), number(self))
+        return result
 
     # Truths: elementwise, as numpy's
 
@@ -248,14 +241,10 @@ class Symbol:
         return elements
 
     def __array_ufunc__(self, ufunc: np.ufunc, how: str, *operands: Any, **keywords: Any) -> Any:
-        from nablad.expressions.numpy_functions import call_ufunc
-
-        return call_ufunc(ufunc, how, operands, keywords)
+        return vocabulary.ufunc(ufunc, how, operands, keywords)
 
     def __array_function__(self, function: Any, types: Any, operands: Any, keywords: Any) -> Any:
-        from nablad.expressions.numpy_functions import call_function
-
-        return call_function(function, operands, keywords)
+        return vocabulary.array_function(function, operands, keywords)
 
 
 def _called_from_within() -> bool:
@@ -277,17 +266,13 @@ def _first_length(node: Node, what: str) -> int:
 
 
 def _function(name: str, *operands: Any) -> Symbol:
-    from nablad.expressions.functions import NAMES
-
-    result: Symbol = NAMES[name].call(*operands)
+    result: Symbol = vocabulary.named(name)(*operands)
     return result
 
 
 def _refused(ufunc: np.ufunc) -> NoReturn:
     """An operator whose ufunc has no rule: its TypeError says what to write."""
-    from nablad.expressions.numpy_functions import unknown
-
-    raise unknown(ufunc)
+    raise vocabulary.unknown(ufunc)
 
 
 def _arithmetic(op: str, x: Operand, y: Operand) -> Symbol:
@@ -315,10 +300,9 @@ _bytes_of = struct.Struct("=d").pack
 
 
 def _lift_array(value: Any) -> Node:
-    from nablad.expressions.stacking import holds_symbols, stacked
-
-    if holds_symbols(value):
-        return stacked(value)
+    if vocabulary.holds_symbols(value):
+        node: Node = vocabulary.stacked(value)
+        return node
     array = np.asarray(value)
     if array.dtype.kind == "c":
         raise TypeError("complex numbers have no place in an expression: its derivatives are those of real functions")

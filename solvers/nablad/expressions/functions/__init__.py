@@ -20,6 +20,12 @@ FUNCTIONS: tuple[Function, ...] = (*pointwise.ROWS, *reductions.ROWS, *shapes.RO
 NAMES: dict[str, Function] = {name: row for row in FUNCTIONS for name in (row.name, *row.aliases)}
 """Every name and alias."""
 
+
+def call(name: str) -> Callable[..., Any]:
+    """The function of a name or alias."""
+    return NAMES[name].call
+
+
 _METHODS: dict[str, Callable[..., Any]] = {
     "astype": shapes.astype,
     "item": shapes.item,
@@ -34,15 +40,15 @@ def method(symbol: Symbol, name: str) -> Any:
 
     Every function is a method too, as numpy's object arrays need: np.exp of an array of symbols calls their `exp`.
     """
-    call = _METHODS.get(name)
-    if call is None:
+    found = _METHODS.get(name)
+    if found is None:
         row = NAMES.get(name)
         if row is None:
             raise AttributeError(
                 f"a Symbol has no {name!r}{suggestion(name, (*NAMES, *_METHODS, 'T', 'shape', 'ndim'))}"
             )
-        call = row.bind_first
-    return call(symbol) if name in _PROPERTIES else partial(call, symbol)
+        found = row.bind_first
+    return found(symbol) if name in _PROPERTIES else partial(found, symbol)
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
