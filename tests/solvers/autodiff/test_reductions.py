@@ -162,6 +162,22 @@ def test_the_curvature_of_a_norm() -> None:
     np.testing.assert_allclose(hessian_at(s.norm, point), expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_logsumexp_near_zero_keeps_its_digits(axis: int) -> None:
+    rows = [[0.0, -40.0, -50.0], [-1e-3, -7.0, -300.0], [-45.0, 0.0, -44.0], [-30.0, 1e-9, -np.inf]]
+    points = np.array(rows) if axis else np.array(rows).T
+    with mpmath.workdps(60):
+        wanted = [float(mpmath.log(sum(mpmath.exp(mpmath.mpf(t)) for t in row))) for row in rows]
+    x = parameter("x", points.shape)
+    y = s.logsumexp(x, axis)
+    graph = Graph((x.node,), (y.node,))
+    np.testing.assert_allclose(values_of(x, [y], points)[0], wanted, rtol=4e-15)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(Workspace(compile_plan(graph, points.dtype), 1).run([points])[0], wanted, rtol=4e-15)
+    (alone,) = values_of(parameter("x", (3,)), [s.logsumexp(parameter("x", (3,)))], rows[0])
+    np.testing.assert_allclose(alone, wanted[0], rtol=4e-15)
+
+
 def test_logsumexp_and_softmax_of_large_numbers() -> None:
     x = parameter("x", (3,))
     point = np.array([1000.0, 1000.0, -1000.0])

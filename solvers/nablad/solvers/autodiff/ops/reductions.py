@@ -9,7 +9,9 @@ and 0 is the least, so that a norm is stationary where it is least. The squares 
 come out beyond the range in which that is exact are computed again from x / max|x| (Blue 1978).
 
 log-sum-exp over the last axis, y = m + log(sum_j exp(x_j - m)) with m the largest x_j (Blanchard, Higham and Higham
-2021). Its derivative is the softmax, in terms of the result: dy/dx_j = exp(x_j - y), which needs no division.
+2021). Its derivative is the softmax, in terms of the result: dy/dx_j = exp(x_j - y), which needs no division. Where y
+is near 0 the logarithm's rounding error would be all that there is of it, as of exp(-40) in y(0, -40); there the
+largest term, which is 1, is left out of the sum, and log1p adds it.
 """
 
 from __future__ import annotations
@@ -208,10 +210,27 @@ def _batch_cumsum(node: Node, operands: Sequence[Symbol], batched: Sequence[bool
 # logsumexp
 
 
+NEAR_ZERO = 2.0**-4
+"""Below this a sum's logarithm has lost four bits of the result, and is computed by log1p."""
+
+
 def _logsumexp(x: Array) -> Any:
     largest = np.max(x.real, axis=-1, keepdims=True)
     shift = np.where(np.isfinite(largest), largest, 0)
-    return np.log(np.sum(np.exp(x - shift), axis=-1)) + shift[..., 0]
+    result = np.asarray(np.log(np.sum(np.exp(x - shift), axis=-1)) + shift[..., 0])
+    _correct_near_zero(x, result, np.abs(result))
+    return result
+
+
+def _correct_near_zero(x: Array, out: Array, size: Array) -> None:
+    if np.fmin.reduce(size, None, initial=1.0) < NEAR_ZERO:
+        near = size < NEAR_ZERO
+        terms = x[near]
+        index = terms.real.argmax(-1)[:, None]
+        largest = np.take_along_axis(terms, index, -1)
+        others = np.exp(terms - largest)
+        np.put_along_axis(others, index, 0, -1)
+        out[near] = largest[:, 0] + np.log1p(others.sum(-1))
 
 
 def _logsumexp_into(x: Array, out: Array, exponentials: Array, sums: Array, largest: Any) -> None:
@@ -224,6 +243,7 @@ def _logsumexp_into(x: Array, out: Array, exponentials: Array, sums: Array, larg
     np.add.reduce(exponentials, -1, out=sums)
     np.log(sums, sums)
     np.add(out, sums, out)
+    _correct_near_zero(x, out, np.absolute(out, sums))
 
 
 def _bind_logsumexp(
