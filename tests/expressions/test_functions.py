@@ -117,6 +117,7 @@ CASES: dict[str, list[Case]] = {
     "any": [lambda f, a: f(a.M > 5) * 1.0, lambda f, a: f(a.M > 1, axis=1) * 1.0],
     "cumsum": [lambda f, a: f(a.v), lambda f, a: f(a.M), lambda f, a: f(a.M, axis=0), lambda f, a: f(a.K, axis=-1)],
     "diff": [lambda f, a: f(a.v), lambda f, a: f(a.M, axis=0), lambda f, a: f(a.M, 2)],
+    "array": [lambda f, a: f(a.v) * 1.0, lambda f, a: f([a.c, 2.0]) * a.c],
     "reshape": [lambda f, a: f(a.M, (4, 3)), lambda f, a: f(a.K, (2, -1)), lambda f, a: f(a.v, -1)],
     "ravel": [lambda f, a: f(a.K)],
     "transpose": [lambda f, a: f(a.K), lambda f, a: f(a.K, (1, 0, 2)), lambda f, a: f(a.v)],

@@ -187,6 +187,7 @@ def size(x: Operand, axis: int | None = None) -> Any:
 
 
 ROWS: tuple[Function, ...] = (
+    Function("array", lambda x: Symbol(number(x)), "a list as an array, which [a, b] in text is too", ("asarray",)),
     Function("reshape", reshape, "the numbers in another shape, in order; one length may be -1"),
     Function("ravel", moved("ravel"), "all numbers in one axis", ("flatten",)),
     Function("transpose", transpose, "axes reversed, or in the order given", ("permute_dims",)),
