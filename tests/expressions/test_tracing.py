@@ -200,6 +200,9 @@ def test_more_that_cannot_be_is_said() -> None:
         trace(lambda p: np.zeros(2).__setitem__(0, p), ())
     assert "np.stack" in caught.value.__notes__[0]
     assert "cannot become a float" in str(caught.value.__cause__)
+    with pytest.raises(TypeError) as refused:
+        trace(lambda p: scipy.special.logsumexp(p["v"]), {"v": (3,)})
+    assert "x.logsumexp()" in refused.value.__notes__[0]
 
 
 def test_columns_stack_with_their_rows() -> None:

@@ -38,6 +38,11 @@ _NO_OBJECTS = (
     "np.stack([a, b, c, d]).reshape(2, 2)"
 )
 
+_NO_SCIPY = (
+    "this is Python code of scipy, which needs numbers; scipy's ufuncs (expit, gammaln, ...) do not. Symbols have methods "
+    "for some of it: x.logsumexp(), x.softmax(), x.log_softmax()"
+)
+
 
 def trace(
     function: Callable[..., Any],
@@ -67,12 +72,24 @@ def trace(
         try:
             result = function(*arguments)
         except (TypeError, ValueError) as error:
-            if any(sign in str(error) for sign in _OBJECTS):
+            if _passed_scipy(error):
+                error.add_note(_NO_SCIPY)
+            elif any(sign in str(error) for sign in _OBJECTS):
                 error.add_note(_NO_OBJECTS)
             raise
         output = _output(result)
     known = {node: place for node, place in places.items() if place is not None}
     return inputs.define(output, Labels(known, _describe))
+
+
+def _passed_scipy(error: Exception) -> bool:
+    """Whether it comes out of a Python function of scipy."""
+    step = error.__traceback__
+    while step is not None:
+        if str(step.tb_frame.f_globals.get("__name__")).startswith("scipy."):
+            return True
+        step = step.tb_next
+    return False
 
 
 class _Named(dict[str, Symbol]):
