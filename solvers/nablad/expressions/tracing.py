@@ -39,8 +39,8 @@ _NO_OBJECTS = (
 )
 
 _NO_SCIPY = (
-    "this is Python code of scipy, which needs numbers; scipy's ufuncs (expit, gammaln, ...) do not. Symbols have methods "
-    "for some of it: x.logsumexp(), x.softmax(), x.log_softmax()"
+    "this is Python code of scipy, which needs numbers; scipy's ufuncs (expit, gammaln, ...) do not. Symbols have "
+    "methods for some of it: x.logsumexp(), x.softmax(), x.log_softmax()"
 )
 
 
