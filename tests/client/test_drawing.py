@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nablad.client import GraphDescription
-from nablad.client.drawing import GraphNode, Summary
+from nablad.client import Derivation, GraphDescription
+from nablad.client.drawing import GraphNode, Summary, WayChoice
 from nablad.client.drawing.layers import GAP, place
 
 HOSTILE = [
@@ -158,3 +158,27 @@ def test_the_table_lists_every_node() -> None:
     assert "(N, 3)" in text
     assert "0.125" in text
     assert "a sum over data rows" in text
+
+
+def test_one_line_of_one_file_is_not_repeated_on_every_node() -> None:
+    operands = [(), (0,), (0, 1)]
+    one = described(operands, ["model.py:3: x", "model.py:3: np.sin(x)", "model.py:3: x * np.sin(x)"])
+    for text in (str(one), one.svg(), one.mermaid(), one.dot()):
+        assert "np" in text
+        assert "model.py:3: np" not in text
+    assert one.nodes[1].label == "model.py:3: np.sin(x)"
+    for labels in (["x", "model.py:3: np.sin(x)", "model.py:4: x * y"], ["x", "layer 1, tanh", "model.py:3: x * y"]):
+        two = described(operands, labels)
+        assert all(label in str(two) and label in two.dot() for label in labels)
+
+
+def test_a_negative_zero_is_zero() -> None:
+    assert str(Summary((-0.0,), -0.0, -0.0, 0.0, True)) == "0"
+    assert str(Summary((-0.0, 1.0), -0.0, 1.0, 1.0, True)) == "[0, 1]"
+    assert str(Summary((), -0.0, 1.0, 1.0, True)) == "0 to 1, norm 1"
+
+
+def test_a_choice_prints_as_its_reason() -> None:
+    chosen = Derivation("reverse", "reverse: 1 pulled direction costs 12 operations", 1, 12.0)
+    choice = WayChoice("gradient", chosen, (Derivation("forward", "", 2, 40.0),))
+    assert str(choice) == repr(choice) == "gradient: reverse: 1 pulled direction costs 12 operations"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from nablad.client.drawing.nodes import GraphNode
 
-LONGEST = 44
+LONGEST = 60
 """Characters of a line; the rest of a longer one is left out."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from nablad.client.derivations import Derivation
 from nablad.client.drawing import dot, mermaid, svg
@@ -16,15 +18,24 @@ DRAWN = 200
 """So many nodes are drawn unless more are asked for: a larger picture shows nothing."""
 
 
-@dataclass(frozen=True)
+_LINE = re.compile(r"[^\s:]+:\d+: ")
+"""What a traced node's label begins with: the file and the line."""
+
+
+@dataclass(frozen=True, repr=False)
 class WayChoice:
-    """The choice for one derivative."""
+    """The choice for one derivative; it prints as why this way was taken."""
 
     derivative: str
     """gradient, jacobian or hessian."""
     chosen: Derivation
     others: tuple[Derivation, ...]
     """What else may be asked for, by `way=`."""
+
+    def __str__(self) -> str:
+        return f"{self.derivative}: {self.chosen}"
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,9 +85,22 @@ class GraphDescription:
     def _picture(self, max_nodes: int) -> tuple[list[Box], list[list[int]], str]:
         shown = self._nearest(max_nodes)
         index = {node: position for position, node in enumerate(shown)}
-        boxes = [box_of(self.nodes[node], is_output=node == self.output) for node in shown]
+        nodes = self._readable
+        boxes = [box_of(nodes[node], is_output=node == self.output) for node in shown]
         operands = [[index[o] for o in self.nodes[node].operands if o in index] for node in shown]
         return boxes, operands, note_of(len(shown), self.total_nodes)
+
+    @cached_property
+    def _readable(self) -> tuple[GraphNode, ...]:
+        """The nodes; where all that was traced stands on one line of one file, their labels without it."""
+        labels = [node.label for node in self.nodes if not node.is_leaf and node.label]
+        places = {found.group() if (found := _LINE.match(label)) else "" for label in labels}
+        if len(places) != 1:
+            return self.nodes
+        (place,) = places
+        return tuple(
+            node if node.is_leaf else replace(node, label=node.label.removeprefix(place)) for node in self.nodes
+        )
 
     def _nearest(self, most: int) -> list[int]:
         """The nodes nearest to the output, breadth first, in their order."""
@@ -90,7 +114,7 @@ class GraphDescription:
 
     def __str__(self) -> str:
         rows = [("", "op", "operands", "shape", "label", "adjoint", "value", "d output")]
-        for index, node in enumerate(self.nodes):
+        for index, node in enumerate(self._readable):
             operands = ", ".join(f"#{o}" for o in node.operands)
             box = box_of(node, is_output=index == self.output)
             rows.append(
@@ -113,7 +137,7 @@ class GraphDescription:
         lines.append(
             f"{facts}; value {self.value_operations:.4g} operations, with gradient {self.gradient_operations:.4g}"
         )
-        lines += [f"{choice.derivative}: {choice.chosen}" for choice in self.choices]
+        lines += map(str, self.choices)
         note = note_of(len(self.nodes), self.total_nodes)
         return "\n".join([*lines, note] if note else lines)
 

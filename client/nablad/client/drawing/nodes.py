@@ -19,11 +19,13 @@ class Summary:
     """Whether every element is."""
 
     def __str__(self) -> str:
+        # Zero is added so that a negative zero is not told as -0.
         if len(self.elements) == 1:
-            return f"{self.elements[0]:.5g}"
+            return f"{self.elements[0] + 0.0:.5g}"
         if self.elements:
-            return f"[{', '.join(f'{x:.4g}' for x in self.elements)}]"
-        return f"{self.smallest:.3g} to {self.largest:.3g}, norm {self.norm:.3g}{'' if self.finite else ', not finite'}"
+            return f"[{', '.join(f'{x + 0.0:.4g}' for x in self.elements)}]"
+        bounds = f"{self.smallest + 0.0:.3g} to {self.largest + 0.0:.3g}"
+        return f"{bounds}, norm {self.norm:.3g}{'' if self.finite else ', not finite'}"
 
 
 @dataclass(frozen=True)
