@@ -167,7 +167,10 @@ def test_one_line_of_one_file_is_not_repeated_on_every_node() -> None:
         assert "np" in text
         assert "model.py:3: np" not in text
     assert one.nodes[1].label == "model.py:3: np.sin(x)"
-    for labels in (["x", "model.py:3: np.sin(x)", "model.py:4: x * y"], ["x", "layer 1, tanh", "model.py:3: x * y"]):
+    with_words = described(operands, ["x", "model.py:3: np.sin(x)", "its squares"])
+    assert "its squares" in str(with_words)
+    assert "model.py" not in str(with_words)
+    for labels in (["x", "model.py:3: np.sin(x)", "model.py:4: x * y"], ["x", "x[0:3: 2]", "sin(x[0:3: 2])"]):
         two = described(operands, labels)
         assert all(label in str(two) and label in two.dot() for label in labels)
 

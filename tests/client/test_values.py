@@ -12,7 +12,18 @@ from client.simulation import JOB, journal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nablad.client import Evidence, InvalidRequest, JobFailed, NabladError, ServerError, ServerUnavailable, errors
+from nablad.client import (
+    Evidence,
+    InvalidRequest,
+    JobFailed,
+    Layer,
+    LeastSquares,
+    NabladError,
+    Network,
+    ServerError,
+    ServerUnavailable,
+    errors,
+)
 from nablad.client.core import decode
 from nablad.client.core.retry import Backoff, worth_another_try
 from nablad.v1 import dataset_pb2, event_pb2, solver_pb2, tensor_pb2, termination_pb2
@@ -147,6 +158,19 @@ def test_iterates_and_errors_can_be_pickled_and_shown() -> None:
     assert pickle.loads(pickle.dumps(iterate)).loss == iterate.loss
     assert repr(iterate) == "Iterate(0, loss=1, gradient_norm=0, seconds=0)"
     assert str(ServerUnavailable("gone", job=JOB, after_seq=3)) == "gone"
+
+
+def test_models_print_in_one_line() -> None:
+    X, y = np.ones((1000, 3)), np.ones(1000)
+    least = LeastSquares(X, y, weights=y, intercept=True, ridge=0.5)
+    assert repr(least) == (
+        "LeastSquares(features: (1000, 3) float64, targets: (1000,) float64, weights: (1000,) float64, "
+        "intercept=True, ridge=0.5)"
+    )
+    network = Network(X, np.arange(1000) % 2, [Layer(2)], loss="softmax_cross_entropy", seed=3)
+    assert repr(network).startswith("Network(inputs: (1000, 3) float64, targets: (1000,) ")
+    assert "layers=(Layer(width=2, " in repr(network)
+    assert repr(network).endswith("loss='softmax_cross_entropy', seed=3)")
 
 
 def test_the_client_needs_numpy_grpc_and_protobuf_only() -> None:

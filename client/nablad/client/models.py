@@ -10,7 +10,7 @@ other arrays follow. Nothing is computed here, and shapes are checked by the ser
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,7 +49,19 @@ def _dtype(value: Any) -> np.dtype[Any]:
     return dtype
 
 
-@dataclass(frozen=True, eq=False)
+def _told(model: Any) -> str:
+    """The fields that say more than the default, arrays by their shapes."""
+    told = []
+    for field in fields(model):
+        value = getattr(model, field.name)
+        if hasattr(value, "shape"):
+            told.append(f"{field.name}: {tuple(value.shape)} {value.dtype}")
+        elif value != field.default:
+            told.append(f"{field.name}={value!r}")
+    return f"{type(model).__name__}({', '.join(told)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LeastSquares:
     """L(theta) = sum_n w_n (y_n - phi_n theta)^2 + ridge ||theta||^2: the plain sum of squares, not half, not mean.
 
@@ -98,6 +110,9 @@ class LeastSquares:
         assign(message, "model", intercept=self.intercept, ridge=self.ridge)
         return model_pb2.Model(least_squares=message)
 
+    def __repr__(self) -> str:
+        return _told(self)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -113,7 +128,7 @@ class Layer:
     """The activation's own number: the slope of leaky_relu, the alpha of elu."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A fully connected network of K layers.
 
@@ -175,3 +190,6 @@ class Network:
             )
         assign(message, "model", loss=self.loss, ridge=self.ridge, seed=self.seed)
         return model_pb2.Model(network=message)
+
+    def __repr__(self) -> str:
+        return _told(self)

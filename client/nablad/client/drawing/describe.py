@@ -18,7 +18,7 @@ DRAWN = 200
 """So many nodes are drawn unless more are asked for: a larger picture shows nothing."""
 
 
-_LINE = re.compile(r"[^\s:]+:\d+: ")
+_LINE = re.compile(r"[^\s:()\[\]]+:\d+: ")
 """What a traced node's label begins with: the file and the line."""
 
 
@@ -93,8 +93,7 @@ class GraphDescription:
     @cached_property
     def _readable(self) -> tuple[GraphNode, ...]:
         """The nodes; where all that was traced stands on one line of one file, their labels without it."""
-        labels = [node.label for node in self.nodes if not node.is_leaf and node.label]
-        places = {found.group() if (found := _LINE.match(label)) else "" for label in labels}
+        places = {found.group() for node in self.nodes if not node.is_leaf and (found := _LINE.match(node.label))}
         if len(places) != 1:
             return self.nodes
         (place,) = places
