@@ -90,11 +90,11 @@ class DerivativeService(derivative_pb2_grpc.DerivativeServiceServicer):
     async def _ask(self, method: str, request: Any, response: type[R]) -> R:
         if self.draining:
             raise Unavailable("the server is shutting down", "SHUTTING_DOWN")
-        spec, theta, state = await self._job(request.subject)
+        spec, theta, state = await self._job(request.subject, needs_point=method != "DescribeGraph")
         parts = (method.encode(), request.SerializeToString(), spec, theta, state)
         return response.FromString(await self._short.ask(Frame(Kind.DERIVE, parts)))
 
-    async def _job(self, subject: pb.Subject) -> tuple[bytes, bytes, bytes]:
+    async def _job(self, subject: pb.Subject, *, needs_point: bool) -> tuple[bytes, bytes, bytes]:
         """Spec, theta and checkpoint state of the subject's job; empty what it has not, or needs not."""
         source = subject.WhichOneof("source")
         if source is None:
@@ -106,7 +106,7 @@ class DerivativeService(derivative_pb2_grpc.DerivativeServiceServicer):
             return b"", b"", b""
         record = await jobs.find(self._store, subject.solve_job, "subject.solve_job")
         point = subject.WhichOneof("point")
-        if point == "theta":
+        if point == "theta" or (point is None and not needs_point):
             jobs.check_datasets(record, self._catalog)
             return record.spec, b"", b""
         if point is None:

@@ -70,6 +70,9 @@ def _check_names(definition: definitions.Expression) -> None:
     for member in ("parameters", "data"):
         for index, row in enumerate(getattr(definition, member)):
             path = f"{member}[{index}].name"
+            if not row.name.isidentifier():
+                text = f"is {row.name!r:.60}: a name is letters, digits and _, not beginning with a digit"
+                raise solvers.InvalidModel(path, text)
             if row.name in seen:
                 raise solvers.InvalidModel(path, f"is {row.name!r:.60}, as {seen[row.name]} is")
             seen[row.name] = path
