@@ -125,8 +125,10 @@ class Compiled:
     @cached_property
     def directions(self) -> int:
         """How many rows of the Hessian one pass computes: as many as keep a block of the least size in cache."""
-        per_row = max(1, self.program("hvp").body.bytes_per_row)
         low, high = DIRECTIONS
+        if self.problem.size <= low:
+            return self.problem.size
+        per_row = max(1, self.program("hvp").body.bytes_per_row)
         return min(self.problem.size, max(low, min(high, DIRECTIONS_BUDGET // (64 * per_row))))
 
     def graph(self, outputs: tuple[Node, ...], *extra: Node) -> Graph:
@@ -183,6 +185,9 @@ def _second_order(compiled: Compiled) -> Graph | None:
         return None
     theta = elements[problem.parameters].tolist()
     f = parts[0].item()
+    # A graph is larger before it is simplified, but not by that much: what cannot fit is not differentiated.
+    if len(topological([f])) > 2 * NODE_LIMIT:
+        return None
     first = simplify(Graph(inputs, (f, *(x.node for x in gradient(f, theta)))))
     value, *slopes = first.outputs
     entries: dict[tuple[int, int], Node] = {}
@@ -192,7 +197,6 @@ def _second_order(compiled: Compiled) -> Graph | None:
         for j, entry in enumerate(row):
             entries[i, j] = entries[j, i] = entry.node
         seen.update(topological((entry.node for entry in row), seen))
-        # Before it is simplified a graph is larger, but not by that much.
         if len(seen) > 4 * NODE_LIMIT:
             return None
     hessian = [entries[i, j] for i in range(size) for j in range(size)]
