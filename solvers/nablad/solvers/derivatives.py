@@ -149,8 +149,8 @@ class Derivatives:
         choice = self._choose("hessian", setting, way, sparse)
         if choice.way.colored is not None and sparse:
             return Derived.of(compute.sparse(self._evaluation, setting, choice, point, (function.size,) * 2), choice)
+        self._evaluation.check_size(shape, f"by {choice.reason}" if sparse else "")
         if choice.way.kernel is None:
-            self._evaluation.check_size(shape)
             found = self.model.objective(self._checkpoint, self._threads).hessian(point)
         else:
             found = compute.dense(self._evaluation, setting, choice, point, shape)

@@ -89,3 +89,12 @@ def test_a_check_of_many_parameters_takes_few_points_at_a_time(monkeypatch: pyte
     assert found.passed
     assert found.blocks[0].entries == 40
     assert max(sizes) <= 1000
+
+
+def test_a_sparse_matrix_that_turns_out_dense_tells_why() -> None:
+    model = Expression.parse("sum(x)**2", start={"x": np.ones(1000)})
+    with pytest.raises(InvalidModel, match=r"at most 1,048,576 are allowed \(by .*forward_over_reverse"):
+        Derivatives(model, result_bytes=MIB).hessian(np.ones(1000), sparse=True)
+    arrow = Expression.parse("sum(x * x[0] * x)", start={"x": np.ones(20_000)})
+    with pytest.raises(InvalidModel, match=r"forward_over_reverse_compressed .* coloring would take"):
+        Derivatives(arrow, result_bytes=MIB).hessian(np.ones(20_000), sparse=True)

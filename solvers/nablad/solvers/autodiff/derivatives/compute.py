@@ -26,9 +26,10 @@ def dense(evaluation: Evaluation, setting: Setting, choice: Choice, theta: Array
 def sparse(evaluation: Evaluation, setting: Setting, choice: Choice, theta: Array, shape: tuple[int, int]) -> Csr:
     """The matrix at one point; by a way that is not compressed, its entries that are not zero."""
     if choice.way.colored is None:
+        evaluation.check_size(shape, f"by {choice.reason}")
         return from_dense(dense(evaluation, setting, choice, theta, shape))
     coloring = _coloring(setting, choice)
-    evaluation.check_size((max(shape), coloring.count))
+    evaluation.check_size((max(shape), coloring.count), f"by {choice.reason}")
     matrix = coloring.sparse(_compressed(evaluation, setting, choice, theta, coloring))
     return transposed(matrix) if choice.way.colored == "rows" else matrix
 

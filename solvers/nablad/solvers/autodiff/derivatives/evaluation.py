@@ -117,11 +117,11 @@ class Evaluation:
         assert result is not None
         return np.moveaxis(result, -1, kernel.axis)
 
-    def check_size(self, shape: tuple[int, ...]) -> None:
-        """Raises ResultTooLarge before anything is computed."""
+    def check_size(self, shape: tuple[int, ...], why: str = "") -> None:
+        """Raises ResultTooLarge before anything is computed; `why` tells why it is that large."""
         needed = int(np.prod([float(d) for d in shape])) * self.dtype.itemsize
         if needed > self._limit:
-            raise ResultTooLarge(shape, needed, self._limit)
+            raise ResultTooLarge(shape, needed, self._limit, why)
 
     def check_work(self, needed: int) -> None:
         """Raises WorkTooLarge for so many bytes of buffers."""
