@@ -176,7 +176,8 @@ class Graph:
         names = [node.name for node in self.inputs]
         if len(set(names)) != len(names):
             raise ValueError(f"inputs share a name: {names}")
-        stray = [n.name for n in self.nodes if n.op == "input" and n not in self.inputs]
+        declared = set(self.inputs)
+        stray = [n.name for n in self.nodes if n.op == "input" and n not in declared]
         if stray:
             raise ValueError(f"outputs need inputs that the graph does not declare: {stray}")
 
