@@ -24,9 +24,8 @@ from nablad.solvers.autodiff.transform import gradient, jvp
 FLOAT = np.dtype(np.float64)
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -8.0, 1e-300, 1e300, 710.0, -710.0, np.inf, -np.inf, np.nan)
 ATTRIBUTES: dict[str, tuple[tuple[Any, ...], ...]] = {"fixed_power": ((1 / 3,), (0.5,), (-2.0,), (3.0,), (0.0,))}
-SIGN_OPEN = ("maximum", "minimum", "sigmoid", "fixed_power", "power")
-"""numpy leaves the sign of max(0, -0) open, and that of (-0) ** 0.5 depends on its version; the sigmoid of -1000 is
-tiny or zero."""
+SIGN_OPEN = ("maximum", "minimum", "sigmoid")
+"""numpy leaves the sign of max(0, -0) open; the sigmoid of -1000 is tiny or zero."""
 TRUTHS = {"logical_and": (0, 1), "logical_or": (0, 1), "logical_not": (0,), "where": (0,)}
 """Operands that are truths."""
 
@@ -73,9 +72,14 @@ def test_each_template_is_its_row(op: str) -> None:
                 continue
             np.testing.assert_allclose(found[0], expected, rtol=4e-15, atol=1e-300, err_msg=f"{op}{tuple(point)}")
             # The sign of zero decides between the infinities of its reciprocal.
-            if expected == 0.0 and op not in SIGN_OPEN:
+            if expected == 0.0 and op not in SIGN_OPEN and not is_root(op, (*point, *attributes)):
                 assert math.copysign(1.0, found[0]) == math.copysign(1.0, expected), f"{op}{tuple(point)}"
         assert raised < len(values) ** arity
+
+
+def is_root(op: str, numbers: tuple[float, ...]) -> bool:
+    """x ** 0.5: whether that of -0 is 0 or -0 depends on numpy's version."""
+    return op in ("power", "fixed_power") and numbers[1] == 0.5
 
 
 def op_arity(op: str) -> int:
