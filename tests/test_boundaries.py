@@ -31,7 +31,7 @@ ROOMS = (
     Room("nablad.expressions", (), ("numpy",)),
     Room(
         "nablad.solvers.autodiff",
-        ("nablad.expressions", "nablad.solvers.objective", "nablad.solvers.blas"),
+        ("nablad.expressions", "nablad.solvers.objective", "nablad.solvers.bounds", "nablad.solvers.blas"),
         ("numpy", "scipy"),
     ),
     Room(
@@ -40,11 +40,18 @@ ROOMS = (
         ("numpy",),
     ),
     Room("nablad.solvers.linalg", (), ("numpy", "scipy")),
-    Room("nablad.solvers.objective", (), ("numpy",)),
+    Room("nablad.solvers.bounds", (), ("numpy",)),
+    Room("nablad.solvers.objective", ("nablad.solvers.bounds",), ("numpy",)),
     Room("nablad.solvers.blas", (), ("threadpoolctl",)),
     Room(
         "nablad.solvers.methods",
-        ("nablad.solvers.linalg", "nablad.solvers.objective", "nablad.solvers.status", "nablad.solvers.control"),
+        (
+            "nablad.solvers.linalg",
+            "nablad.solvers.objective",
+            "nablad.solvers.bounds",
+            "nablad.solvers.status",
+            "nablad.solvers.control",
+        ),
         ("numpy",),
     ),
     Room("nablad.solvers", ("nablad.solvers",), ("numpy", "threadpoolctl")),

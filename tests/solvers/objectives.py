@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.solvers.bounds import Bounds
 from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr
 
 Function = Callable[[FloatArray], Any]
@@ -30,6 +31,7 @@ class Smooth:
     rows: int = 0
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float64))
     counters: Counters = field(default_factory=Counters)
+    bounds: Bounds | None = None
     before: Callable[[], None] = lambda: None
     seen: list[FloatArray] = field(default_factory=list)
 

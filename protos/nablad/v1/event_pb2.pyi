@@ -305,11 +305,15 @@ class SolveResult(google.protobuf.message.Message):
     TIMES_FIELD_NUMBER: builtins.int
     SETTINGS_USED_FIELD_NUMBER: builtins.int
     LAST_THETA_FIELD_NUMBER: builtins.int
+    STATISTICS_FIELD_NUMBER: builtins.int
+    METHOD_REASON_FIELD_NUMBER: builtins.int
     loss: builtins.float
     """At the best point."""
     iterations: builtins.int
     best_iteration: builtins.int
     """The iteration that had the best point."""
+    method_reason: builtins.str
+    """Why this method, where none was given."""
     @property
     def termination(self) -> nablad.v1.termination_pb2.Termination: ...
     @property
@@ -334,6 +338,10 @@ class SolveResult(google.protobuf.message.Message):
     def last_theta(self) -> nablad.v1.tensor_pb2.Tensor:
         """The last point, where it is not the best."""
 
+    @property
+    def statistics(self) -> Global___Statistics:
+        """Of a sum of squares."""
+
     def __init__(
         self,
         *,
@@ -348,9 +356,60 @@ class SolveResult(google.protobuf.message.Message):
         times: nablad.v1.termination_pb2.Times | None = ...,
         settings_used: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         last_theta: nablad.v1.tensor_pb2.Tensor | None = ...,
+        statistics: Global___Statistics | None = ...,
+        method_reason: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_last_theta", b"_last_theta", "counts", b"counts", "gradient", b"gradient", "last_theta", b"last_theta", "termination", b"termination", "theta", b"theta", "times", b"times"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_last_theta", b"_last_theta", "best_iteration", b"best_iteration", "counts", b"counts", "gradient", b"gradient", "iterations", b"iterations", "last_theta", b"last_theta", "loss", b"loss", "parameters", b"parameters", "settings_used", b"settings_used", "termination", b"termination", "theta", b"theta", "times", b"times"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_last_theta", b"_last_theta", "counts", b"counts", "gradient", b"gradient", "last_theta", b"last_theta", "statistics", b"statistics", "termination", b"termination", "theta", b"theta", "times", b"times"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_last_theta", b"_last_theta", "best_iteration", b"best_iteration", "counts", b"counts", "gradient", b"gradient", "iterations", b"iterations", "last_theta", b"last_theta", "loss", b"loss", "method_reason", b"method_reason", "parameters", b"parameters", "settings_used", b"settings_used", "statistics", b"statistics", "termination", b"termination", "theta", b"theta", "times", b"times"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_last_theta", b"_last_theta"]) -> typing.Literal["last_theta"] | None: ...
 
 Global___SolveResult: typing_extensions.TypeAlias = SolveResult
+
+@typing.final
+class Statistics(google.protobuf.message.Message):
+    """What a fit says of its parameters, by linearization at the best point (Seber and Wild 2003, chapter 5)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBSERVATIONS_FIELD_NUMBER: builtins.int
+    DEGREES_OF_FREEDOM_FIELD_NUMBER: builtins.int
+    RESIDUAL_SUM_OF_SQUARES_FIELD_NUMBER: builtins.int
+    RESIDUAL_STANDARD_DEVIATION_FIELD_NUMBER: builtins.int
+    STANDARD_ERRORS_FIELD_NUMBER: builtins.int
+    COVARIANCE_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    observations: builtins.int
+    """The number of residuals."""
+    degrees_of_freedom: builtins.int
+    """Observations less the parameters that they determine."""
+    residual_sum_of_squares: builtins.float
+    residual_standard_deviation: builtins.float
+    """Absent without degrees of freedom, as is all that follows from it."""
+    @property
+    def standard_errors(self) -> nablad.v1.tensor_pb2.Tensor:
+        """Shape (p), in the parameters' units."""
+
+    @property
+    def covariance(self) -> nablad.v1.tensor_pb2.Tensor:
+        """Shape (p, p)."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where these numbers mean little, and why."""
+
+    def __init__(
+        self,
+        *,
+        observations: builtins.int = ...,
+        degrees_of_freedom: builtins.int = ...,
+        residual_sum_of_squares: builtins.float = ...,
+        residual_standard_deviation: builtins.float | None = ...,
+        standard_errors: nablad.v1.tensor_pb2.Tensor | None = ...,
+        covariance: nablad.v1.tensor_pb2.Tensor | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_residual_standard_deviation", b"_residual_standard_deviation", "covariance", b"covariance", "residual_standard_deviation", b"residual_standard_deviation", "standard_errors", b"standard_errors"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_residual_standard_deviation", b"_residual_standard_deviation", "covariance", b"covariance", "degrees_of_freedom", b"degrees_of_freedom", "observations", b"observations", "residual_standard_deviation", b"residual_standard_deviation", "residual_sum_of_squares", b"residual_sum_of_squares", "standard_errors", b"standard_errors", "warnings", b"warnings"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_residual_standard_deviation", b"_residual_standard_deviation"]) -> typing.Literal["residual_standard_deviation"] | None: ...
+
+Global___Statistics: typing_extensions.TypeAlias = Statistics

@@ -25,23 +25,49 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nablad/v1/method.proto\x12\tnablad.v1\x1a\x1egoogle/protobuf/duration.proto\"o\n\x06Method\x12\x36\n\x10gradient_descent\x18\x01 \x01(\x0b\x32\x1a.nablad.v1.GradientDescentH\x00\x12#\n\x06newton\x18\x02 \x01(\x0b\x32\x11.nablad.v1.NewtonH\x00\x42\x08\n\x06method\"\x95\x01\n\x0fGradientDescent\x12+\n\x08\x63onstant\x18\x01 \x01(\x0b\x32\x17.nablad.v1.ConstantStepH\x00\x12)\n\x06\x61rmijo\x18\x02 \x01(\x0b\x32\x17.nablad.v1.ArmijoSearchH\x00\x12\x15\n\x08momentum\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04stepB\x0b\n\t_momentum\"!\n\x0c\x43onstantStep\x12\x11\n\tstep_size\x18\x01 \x01(\x01\"\xbc\x01\n\x0c\x41rmijoSearch\x12\x19\n\x0cinitial_step\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12 \n\x13sufficient_decrease\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06shrink\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nmax_trials\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_initial_stepB\x16\n\x14_sufficient_decreaseB\t\n\x07_shrinkB\r\n\x0b_max_trials\"6\n\x06Newton\x12,\n\x0bline_search\x18\x01 \x01(\x0b\x32\x17.nablad.v1.ArmijoSearch\"\xb1\x03\n\x08Stopping\x12\x1b\n\x0emax_iterations\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fmax_evaluations\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12+\n\x08max_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1f\n\x12gradient_tolerance\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12(\n\x1brelative_gradient_tolerance\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x1b\n\x0estep_tolerance\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13\x64\x65\x63rement_tolerance\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x19\n\x0ctarget_value\x18\x08 \x01(\x01H\x06\x88\x01\x01\x42\x11\n\x0f_max_iterationsB\x12\n\x10_max_evaluationsB\x15\n\x13_gradient_toleranceB\x1e\n\x1c_relative_gradient_toleranceB\x11\n\x0f_step_toleranceB\x16\n\x14_decrement_toleranceB\x0f\n\r_target_valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nablad/v1/method.proto\x12\tnablad.v1\x1a\x1egoogle/protobuf/duration.proto\"\xde\x03\n\x06Method\x12\x36\n\x10gradient_descent\x18\x01 \x01(\x0b\x32\x1a.nablad.v1.GradientDescentH\x00\x12#\n\x06newton\x18\x02 \x01(\x0b\x32\x11.nablad.v1.NewtonH\x00\x12.\n\x0cgauss_newton\x18\x03 \x01(\x0b\x32\x16.nablad.v1.GaussNewtonH\x00\x12<\n\x13levenberg_marquardt\x18\x04 \x01(\x0b\x32\x1d.nablad.v1.LevenbergMarquardtH\x00\x12M\n\x1cnonlinear_conjugate_gradient\x18\x05 \x01(\x0b\x32%.nablad.v1.NonlinearConjugateGradientH\x00\x12\x1f\n\x04\x62\x66gs\x18\x06 \x01(\x0b\x32\x0f.nablad.v1.BFGSH\x00\x12!\n\x05lbfgs\x18\x07 \x01(\x0b\x32\x10.nablad.v1.LBFGSH\x00\x12K\n\x1bstochastic_gradient_descent\x18\x08 \x01(\x0b\x32$.nablad.v1.StochasticGradientDescentH\x00\x12\x1f\n\x04\x61\x64\x61m\x18\t \x01(\x0b\x32\x0f.nablad.v1.AdamH\x00\x42\x08\n\x06method\"\xaf\x02\n\x0fGradientDescent\x12+\n\x08\x63onstant\x18\x01 \x01(\x0b\x32\x17.nablad.v1.ConstantStepH\x00\x12)\n\x06\x61rmijo\x18\x02 \x01(\x0b\x32\x17.nablad.v1.ArmijoSearchH\x00\x12\'\n\x05wolfe\x18\x04 \x01(\x0b\x32\x16.nablad.v1.WolfeSearchH\x00\x12\x36\n\x10\x62\x61rzilai_borwein\x18\x05 \x01(\x0b\x32\x1a.nablad.v1.BarzilaiBorweinH\x00\x12%\n\x05\x65xact\x18\x06 \x01(\x0b\x32\x14.nablad.v1.ExactStepH\x00\x12\x15\n\x08momentum\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08nesterov\x18\x07 \x01(\x08\x42\x06\n\x04stepB\x0b\n\t_momentum\"!\n\x0c\x43onstantStep\x12\x11\n\tstep_size\x18\x01 \x01(\x01\"\xbc\x01\n\x0c\x41rmijoSearch\x12\x19\n\x0cinitial_step\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12 \n\x13sufficient_decrease\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06shrink\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nmax_trials\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_initial_stepB\x16\n\x14_sufficient_decreaseB\t\n\x07_shrinkB\r\n\x0b_max_trials\"\xc1\x01\n\x0bWolfeSearch\x12\x19\n\x0cinitial_step\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12 \n\x13sufficient_decrease\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\tcurvature\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nmax_trials\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_initial_stepB\x16\n\x14_sufficient_decreaseB\x0c\n\n_curvatureB\r\n\x0b_max_trials\"Y\n\x0f\x42\x61rzilaiBorwein\x12\x13\n\x06memory\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nmax_trials\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\t\n\x07_memoryB\r\n\x0b_max_trials\"\x0b\n\tExactStep\"\xcd\x01\n\x06Newton\x12.\n\x0bline_search\x18\x01 \x01(\x0b\x32\x17.nablad.v1.ArmijoSearchH\x00\x12.\n\x0ctrust_region\x18\x02 \x01(\x0b\x32\x16.nablad.v1.TrustRegionH\x00\x12\x16\n\tcurvature\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x1a\n\rlinear_solver\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\x0f\n\rglobalizationB\x0c\n\n_curvatureB\x10\n\x0e_linear_solver\"=\n\x0bTrustRegion\x12\x1b\n\x0einitial_radius\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x11\n\x0f_initial_radius\";\n\x0bGaussNewton\x12,\n\x0bline_search\x18\x01 \x01(\x0b\x32\x17.nablad.v1.ArmijoSearch\"\x82\x01\n\x12LevenbergMarquardt\x12\x1b\n\x0einitial_radius\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15geodesic_acceleration\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x11\n\x0f_initial_radiusB\x18\n\x16_geodesic_acceleration\"k\n\x1aNonlinearConjugateGradient\x12\x14\n\x07\x66ormula\x18\x01 \x01(\tH\x00\x88\x01\x01\x12+\n\x0bline_search\x18\x02 \x01(\x0b\x32\x16.nablad.v1.WolfeSearchB\n\n\x08_formula\"3\n\x04\x42\x46GS\x12+\n\x0bline_search\x18\x01 \x01(\x0b\x32\x16.nablad.v1.WolfeSearch\"T\n\x05LBFGS\x12\x13\n\x06memory\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12+\n\x0bline_search\x18\x02 \x01(\x0b\x32\x16.nablad.v1.WolfeSearchB\t\n\x07_memory\"\xf6\x01\n\x19StochasticGradientDescent\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x31\n\x08schedule\x18\x02 \x01(\x0b\x32\x1f.nablad.v1.LearningRateSchedule\x12\x15\n\x08momentum\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08nesterov\x18\x04 \x01(\x08\x12\x17\n\nbatch_size\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x03\x88\x01\x01\x42\x10\n\x0e_learning_rateB\x0b\n\t_momentumB\r\n\x0b_batch_sizeB\x07\n\x05_seed\"\x89\x02\n\x04\x41\x64\x61m\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x31\n\x08schedule\x18\x02 \x01(\x0b\x32\x1f.nablad.v1.LearningRateSchedule\x12\x12\n\x05\x62\x65ta1\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05\x62\x65ta2\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x14\n\x07\x65psilon\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x17\n\nbatch_size\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x05\x88\x01\x01\x42\x10\n\x0e_learning_rateB\x08\n\x06_beta1B\x08\n\x06_beta2B\n\n\x08_epsilonB\r\n\x0b_batch_sizeB\x07\n\x05_seed\"\xd1\x01\n\x14LearningRateSchedule\x12\x1c\n\x12inverse_time_decay\x18\x01 \x01(\x01H\x00\x12\x1c\n\x12\x65xponential_factor\x18\x02 \x01(\x01H\x00\x12\x17\n\rcosine_epochs\x18\x03 \x01(\x05H\x00\x12*\n\nstep_decay\x18\x04 \x01(\x0b\x32\x14.nablad.v1.StepDecayH\x00\x12\x1a\n\rwarmup_epochs\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\n\n\x08scheduleB\x10\n\x0e_warmup_epochs\"*\n\tStepDecay\x12\r\n\x05\x65very\x18\x01 \x01(\x05\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\x01\"\xb1\x03\n\x08Stopping\x12\x1b\n\x0emax_iterations\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fmax_evaluations\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12+\n\x08max_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1f\n\x12gradient_tolerance\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12(\n\x1brelative_gradient_tolerance\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x1b\n\x0estep_tolerance\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13\x64\x65\x63rement_tolerance\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x19\n\x0ctarget_value\x18\x08 \x01(\x01H\x06\x88\x01\x01\x42\x11\n\x0f_max_iterationsB\x12\n\x10_max_evaluationsB\x15\n\x13_gradient_toleranceB\x1e\n\x1c_relative_gradient_toleranceB\x11\n\x0f_step_toleranceB\x16\n\x14_decrement_toleranceB\x0f\n\r_target_valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nablad.v1.method_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD']._serialized_start=69
-  _globals['_METHOD']._serialized_end=180
-  _globals['_GRADIENTDESCENT']._serialized_start=183
-  _globals['_GRADIENTDESCENT']._serialized_end=332
-  _globals['_CONSTANTSTEP']._serialized_start=334
-  _globals['_CONSTANTSTEP']._serialized_end=367
-  _globals['_ARMIJOSEARCH']._serialized_start=370
-  _globals['_ARMIJOSEARCH']._serialized_end=558
-  _globals['_NEWTON']._serialized_start=560
-  _globals['_NEWTON']._serialized_end=614
-  _globals['_STOPPING']._serialized_start=617
-  _globals['_STOPPING']._serialized_end=1050
+  _globals['_METHOD']._serialized_start=70
+  _globals['_METHOD']._serialized_end=548
+  _globals['_GRADIENTDESCENT']._serialized_start=551
+  _globals['_GRADIENTDESCENT']._serialized_end=854
+  _globals['_CONSTANTSTEP']._serialized_start=856
+  _globals['_CONSTANTSTEP']._serialized_end=889
+  _globals['_ARMIJOSEARCH']._serialized_start=892
+  _globals['_ARMIJOSEARCH']._serialized_end=1080
+  _globals['_WOLFESEARCH']._serialized_start=1083
+  _globals['_WOLFESEARCH']._serialized_end=1276
+  _globals['_BARZILAIBORWEIN']._serialized_start=1278
+  _globals['_BARZILAIBORWEIN']._serialized_end=1367
+  _globals['_EXACTSTEP']._serialized_start=1369
+  _globals['_EXACTSTEP']._serialized_end=1380
+  _globals['_NEWTON']._serialized_start=1383
+  _globals['_NEWTON']._serialized_end=1588
+  _globals['_TRUSTREGION']._serialized_start=1590
+  _globals['_TRUSTREGION']._serialized_end=1651
+  _globals['_GAUSSNEWTON']._serialized_start=1653
+  _globals['_GAUSSNEWTON']._serialized_end=1712
+  _globals['_LEVENBERGMARQUARDT']._serialized_start=1715
+  _globals['_LEVENBERGMARQUARDT']._serialized_end=1845
+  _globals['_NONLINEARCONJUGATEGRADIENT']._serialized_start=1847
+  _globals['_NONLINEARCONJUGATEGRADIENT']._serialized_end=1954
+  _globals['_BFGS']._serialized_start=1956
+  _globals['_BFGS']._serialized_end=2007
+  _globals['_LBFGS']._serialized_start=2009
+  _globals['_LBFGS']._serialized_end=2093
+  _globals['_STOCHASTICGRADIENTDESCENT']._serialized_start=2096
+  _globals['_STOCHASTICGRADIENTDESCENT']._serialized_end=2342
+  _globals['_ADAM']._serialized_start=2345
+  _globals['_ADAM']._serialized_end=2610
+  _globals['_LEARNINGRATESCHEDULE']._serialized_start=2613
+  _globals['_LEARNINGRATESCHEDULE']._serialized_end=2822
+  _globals['_STEPDECAY']._serialized_start=2824
+  _globals['_STEPDECAY']._serialized_end=2866
+  _globals['_STOPPING']._serialized_start=2869
+  _globals['_STOPPING']._serialized_end=3302
 # @@protoc_insertion_point(module_scope)

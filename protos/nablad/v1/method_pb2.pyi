@@ -19,25 +19,53 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class Method(google.protobuf.message.Message):
-    """How the model is minimized."""
+    """How the model is minimized. docs/solvers.md says which is for what."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     GRADIENT_DESCENT_FIELD_NUMBER: builtins.int
     NEWTON_FIELD_NUMBER: builtins.int
+    GAUSS_NEWTON_FIELD_NUMBER: builtins.int
+    LEVENBERG_MARQUARDT_FIELD_NUMBER: builtins.int
+    NONLINEAR_CONJUGATE_GRADIENT_FIELD_NUMBER: builtins.int
+    BFGS_FIELD_NUMBER: builtins.int
+    LBFGS_FIELD_NUMBER: builtins.int
+    STOCHASTIC_GRADIENT_DESCENT_FIELD_NUMBER: builtins.int
+    ADAM_FIELD_NUMBER: builtins.int
     @property
     def gradient_descent(self) -> Global___GradientDescent: ...
     @property
     def newton(self) -> Global___Newton: ...
+    @property
+    def gauss_newton(self) -> Global___GaussNewton: ...
+    @property
+    def levenberg_marquardt(self) -> Global___LevenbergMarquardt: ...
+    @property
+    def nonlinear_conjugate_gradient(self) -> Global___NonlinearConjugateGradient: ...
+    @property
+    def bfgs(self) -> Global___BFGS: ...
+    @property
+    def lbfgs(self) -> Global___LBFGS: ...
+    @property
+    def stochastic_gradient_descent(self) -> Global___StochasticGradientDescent: ...
+    @property
+    def adam(self) -> Global___Adam: ...
     def __init__(
         self,
         *,
         gradient_descent: Global___GradientDescent | None = ...,
         newton: Global___Newton | None = ...,
+        gauss_newton: Global___GaussNewton | None = ...,
+        levenberg_marquardt: Global___LevenbergMarquardt | None = ...,
+        nonlinear_conjugate_gradient: Global___NonlinearConjugateGradient | None = ...,
+        bfgs: Global___BFGS | None = ...,
+        lbfgs: Global___LBFGS | None = ...,
+        stochastic_gradient_descent: Global___StochasticGradientDescent | None = ...,
+        adam: Global___Adam | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["gradient_descent", b"gradient_descent", "method", b"method", "newton", b"newton"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["gradient_descent", b"gradient_descent", "method", b"method", "newton", b"newton"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["method", b"method"]) -> typing.Literal["gradient_descent", "newton"] | None: ...
+    def HasField(self, field_name: typing.Literal["adam", b"adam", "bfgs", b"bfgs", "gauss_newton", b"gauss_newton", "gradient_descent", b"gradient_descent", "lbfgs", b"lbfgs", "levenberg_marquardt", b"levenberg_marquardt", "method", b"method", "newton", b"newton", "nonlinear_conjugate_gradient", b"nonlinear_conjugate_gradient", "stochastic_gradient_descent", b"stochastic_gradient_descent"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["adam", b"adam", "bfgs", b"bfgs", "gauss_newton", b"gauss_newton", "gradient_descent", b"gradient_descent", "lbfgs", b"lbfgs", "levenberg_marquardt", b"levenberg_marquardt", "method", b"method", "newton", b"newton", "nonlinear_conjugate_gradient", b"nonlinear_conjugate_gradient", "stochastic_gradient_descent", b"stochastic_gradient_descent"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["method", b"method"]) -> typing.Literal["gradient_descent", "newton", "gauss_newton", "levenberg_marquardt", "nonlinear_conjugate_gradient", "bfgs", "lbfgs", "stochastic_gradient_descent", "adam"] | None: ...
 
 Global___Method: typing_extensions.TypeAlias = Method
 
@@ -49,26 +77,42 @@ class GradientDescent(google.protobuf.message.Message):
 
     CONSTANT_FIELD_NUMBER: builtins.int
     ARMIJO_FIELD_NUMBER: builtins.int
+    WOLFE_FIELD_NUMBER: builtins.int
+    BARZILAI_BORWEIN_FIELD_NUMBER: builtins.int
+    EXACT_FIELD_NUMBER: builtins.int
     MOMENTUM_FIELD_NUMBER: builtins.int
+    NESTEROV_FIELD_NUMBER: builtins.int
     momentum: builtins.float
     """The heavy-ball coefficient, in [0, 1). 0 unless given."""
+    nesterov: builtins.bool
+    """Nesterov's extrapolation, restarted where it overshoots. Excludes `momentum`; with a constant or an Armijo step."""
     @property
     def constant(self) -> Global___ConstantStep: ...
     @property
     def armijo(self) -> Global___ArmijoSearch: ...
+    @property
+    def wolfe(self) -> Global___WolfeSearch: ...
+    @property
+    def barzilai_borwein(self) -> Global___BarzilaiBorwein: ...
+    @property
+    def exact(self) -> Global___ExactStep: ...
     def __init__(
         self,
         *,
         constant: Global___ConstantStep | None = ...,
         armijo: Global___ArmijoSearch | None = ...,
+        wolfe: Global___WolfeSearch | None = ...,
+        barzilai_borwein: Global___BarzilaiBorwein | None = ...,
+        exact: Global___ExactStep | None = ...,
         momentum: builtins.float | None = ...,
+        nesterov: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_momentum", b"_momentum", "armijo", b"armijo", "constant", b"constant", "momentum", b"momentum", "step", b"step"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_momentum", b"_momentum", "armijo", b"armijo", "constant", b"constant", "momentum", b"momentum", "step", b"step"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_momentum", b"_momentum", "armijo", b"armijo", "barzilai_borwein", b"barzilai_borwein", "constant", b"constant", "exact", b"exact", "momentum", b"momentum", "step", b"step", "wolfe", b"wolfe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_momentum", b"_momentum", "armijo", b"armijo", "barzilai_borwein", b"barzilai_borwein", "constant", b"constant", "exact", b"exact", "momentum", b"momentum", "nesterov", b"nesterov", "step", b"step", "wolfe", b"wolfe"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_momentum", b"_momentum"]) -> typing.Literal["momentum"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["step", b"step"]) -> typing.Literal["constant", "armijo"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["step", b"step"]) -> typing.Literal["constant", "armijo", "wolfe", "barzilai_borwein", "exact"] | None: ...
 
 Global___GradientDescent: typing_extensions.TypeAlias = GradientDescent
 
@@ -92,7 +136,7 @@ Global___ConstantStep: typing_extensions.TypeAlias = ConstantStep
 
 @typing.final
 class ArmijoSearch(google.protobuf.message.Message):
-    """Backtracking until f falls by a share of what the slope promises."""
+    """Backtracking until f falls by c1 times what the slope promises."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -130,16 +174,153 @@ class ArmijoSearch(google.protobuf.message.Message):
 Global___ArmijoSearch: typing_extensions.TypeAlias = ArmijoSearch
 
 @typing.final
+class WolfeSearch(google.protobuf.message.Message):
+    """A step at which f has fallen by c1 times what the slope promises, and the slope to c2 times its size (strong Wolfe)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INITIAL_STEP_FIELD_NUMBER: builtins.int
+    SUFFICIENT_DECREASE_FIELD_NUMBER: builtins.int
+    CURVATURE_FIELD_NUMBER: builtins.int
+    MAX_TRIALS_FIELD_NUMBER: builtins.int
+    initial_step: builtins.float
+    """The first trial's step length at the first iteration. Positive."""
+    sufficient_decrease: builtins.float
+    """The share c1, in (0, 0.5), less than `curvature`."""
+    curvature: builtins.float
+    """The share c2, in (0, 1)."""
+    max_trials: builtins.int
+    """At most so many trials an iteration."""
+    def __init__(
+        self,
+        *,
+        initial_step: builtins.float | None = ...,
+        sufficient_decrease: builtins.float | None = ...,
+        curvature: builtins.float | None = ...,
+        max_trials: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_curvature", b"_curvature", "_initial_step", b"_initial_step", "_max_trials", b"_max_trials", "_sufficient_decrease", b"_sufficient_decrease", "curvature", b"curvature", "initial_step", b"initial_step", "max_trials", b"max_trials", "sufficient_decrease", b"sufficient_decrease"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_curvature", b"_curvature", "_initial_step", b"_initial_step", "_max_trials", b"_max_trials", "_sufficient_decrease", b"_sufficient_decrease", "curvature", b"curvature", "initial_step", b"initial_step", "max_trials", b"max_trials", "sufficient_decrease", b"sufficient_decrease"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_curvature", b"_curvature"]) -> typing.Literal["curvature"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_initial_step", b"_initial_step"]) -> typing.Literal["initial_step"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_trials", b"_max_trials"]) -> typing.Literal["max_trials"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_sufficient_decrease", b"_sufficient_decrease"]) -> typing.Literal["sufficient_decrease"] | None: ...
+
+Global___WolfeSearch: typing_extensions.TypeAlias = WolfeSearch
+
+@typing.final
+class BarzilaiBorwein(google.protobuf.message.Message):
+    """The step that the last change of the gradient suggests, kept by a nonmonotone search."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEMORY_FIELD_NUMBER: builtins.int
+    MAX_TRIALS_FIELD_NUMBER: builtins.int
+    memory: builtins.int
+    """f must fall below the largest of so many values before. At least 1."""
+    max_trials: builtins.int
+    """At most so many trials an iteration."""
+    def __init__(
+        self,
+        *,
+        memory: builtins.int | None = ...,
+        max_trials: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_trials", b"_max_trials", "_memory", b"_memory", "max_trials", b"max_trials", "memory", b"memory"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_trials", b"_max_trials", "_memory", b"_memory", "max_trials", b"max_trials", "memory", b"memory"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_trials", b"_max_trials"]) -> typing.Literal["max_trials"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_memory", b"_memory"]) -> typing.Literal["memory"] | None: ...
+
+Global___BarzilaiBorwein: typing_extensions.TypeAlias = BarzilaiBorwein
+
+@typing.final
+class ExactStep(google.protobuf.message.Message):
+    """The minimizer along the direction, of a quadratic objective."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ExactStep: typing_extensions.TypeAlias = ExactStep
+
+@typing.final
 class Newton(google.protobuf.message.Message):
-    """theta <- theta - alpha H^{-1} gradient with the exact Hessian, made positive definite where it is not."""
+    """The exact Hessian. The one to begin with."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINE_SEARCH_FIELD_NUMBER: builtins.int
+    TRUST_REGION_FIELD_NUMBER: builtins.int
+    CURVATURE_FIELD_NUMBER: builtins.int
+    LINEAR_SOLVER_FIELD_NUMBER: builtins.int
+    curvature: builtins.str
+    """Of a sum of squares: `blend` (the default) takes the Gauss-Newton matrix or the Hessian, whichever predicts better;
+    `exact` always the Hessian.
+    """
+    linear_solver: builtins.str
+    """`dense` or `cg`: chosen by size unless given."""
+    @property
+    def line_search(self) -> Global___ArmijoSearch:
+        """The first trial is the full step."""
+
+    @property
+    def trust_region(self) -> Global___TrustRegion: ...
+    def __init__(
+        self,
+        *,
+        line_search: Global___ArmijoSearch | None = ...,
+        trust_region: Global___TrustRegion | None = ...,
+        curvature: builtins.str | None = ...,
+        linear_solver: builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_curvature", b"_curvature", "_linear_solver", b"_linear_solver", "curvature", b"curvature", "globalization", b"globalization", "line_search", b"line_search", "linear_solver", b"linear_solver", "trust_region", b"trust_region"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_curvature", b"_curvature", "_linear_solver", b"_linear_solver", "curvature", b"curvature", "globalization", b"globalization", "line_search", b"line_search", "linear_solver", b"linear_solver", "trust_region", b"trust_region"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_curvature", b"_curvature"]) -> typing.Literal["curvature"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_linear_solver", b"_linear_solver"]) -> typing.Literal["linear_solver"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["globalization", b"globalization"]) -> typing.Literal["line_search", "trust_region"] | None: ...
+
+Global___Newton: typing_extensions.TypeAlias = Newton
+
+@typing.final
+class TrustRegion(google.protobuf.message.Message):
+    """Steps stay where the quadratic model has proven true."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INITIAL_RADIUS_FIELD_NUMBER: builtins.int
+    initial_radius: builtins.float
+    """The first radius, in units of the scaled parameters. Positive."""
+    def __init__(
+        self,
+        *,
+        initial_radius: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_initial_radius", b"_initial_radius", "initial_radius", b"initial_radius"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_initial_radius", b"_initial_radius", "initial_radius", b"initial_radius"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_initial_radius", b"_initial_radius"]) -> typing.Literal["initial_radius"] | None: ...
+
+Global___TrustRegion: typing_extensions.TypeAlias = TrustRegion
+
+@typing.final
+class GaussNewton(google.protobuf.message.Message):
+    """Least squares with the residual made linear, and a line search."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LINE_SEARCH_FIELD_NUMBER: builtins.int
     @property
-    def line_search(self) -> Global___ArmijoSearch:
-        """Its line search; the first trial is the full step."""
-
+    def line_search(self) -> Global___ArmijoSearch: ...
     def __init__(
         self,
         *,
@@ -148,7 +329,258 @@ class Newton(google.protobuf.message.Message):
     def HasField(self, field_name: typing.Literal["line_search", b"line_search"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["line_search", b"line_search"]) -> None: ...
 
-Global___Newton: typing_extensions.TypeAlias = Newton
+Global___GaussNewton: typing_extensions.TypeAlias = GaussNewton
+
+@typing.final
+class LevenbergMarquardt(google.protobuf.message.Message):
+    """Least squares with the residual made linear, damped where that fails."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INITIAL_RADIUS_FIELD_NUMBER: builtins.int
+    GEODESIC_ACCELERATION_FIELD_NUMBER: builtins.int
+    initial_radius: builtins.float
+    """The first step's length, as a share of the start's, in units of the Jacobian's columns. Positive."""
+    geodesic_acceleration: builtins.bool
+    """Bends each step by the residual's second derivative along it."""
+    def __init__(
+        self,
+        *,
+        initial_radius: builtins.float | None = ...,
+        geodesic_acceleration: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_geodesic_acceleration", b"_geodesic_acceleration", "_initial_radius", b"_initial_radius", "geodesic_acceleration", b"geodesic_acceleration", "initial_radius", b"initial_radius"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_geodesic_acceleration", b"_geodesic_acceleration", "_initial_radius", b"_initial_radius", "geodesic_acceleration", b"geodesic_acceleration", "initial_radius", b"initial_radius"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_geodesic_acceleration", b"_geodesic_acceleration"]) -> typing.Literal["geodesic_acceleration"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_initial_radius", b"_initial_radius"]) -> typing.Literal["initial_radius"] | None: ...
+
+Global___LevenbergMarquardt: typing_extensions.TypeAlias = LevenbergMarquardt
+
+@typing.final
+class NonlinearConjugateGradient(google.protobuf.message.Message):
+    """Conjugate directions from gradients alone: three vectors of memory."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FORMULA_FIELD_NUMBER: builtins.int
+    LINE_SEARCH_FIELD_NUMBER: builtins.int
+    formula: builtins.str
+    """hager_zhang (the default), polak_ribiere or fletcher_reeves."""
+    @property
+    def line_search(self) -> Global___WolfeSearch: ...
+    def __init__(
+        self,
+        *,
+        formula: builtins.str | None = ...,
+        line_search: Global___WolfeSearch | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_formula", b"_formula", "formula", b"formula", "line_search", b"line_search"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_formula", b"_formula", "formula", b"formula", "line_search", b"line_search"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_formula", b"_formula"]) -> typing.Literal["formula"] | None: ...
+
+Global___NonlinearConjugateGradient: typing_extensions.TypeAlias = NonlinearConjugateGradient
+
+@typing.final
+class BFGS(google.protobuf.message.Message):
+    """A dense approximation of the inverse Hessian, built from gradients."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINE_SEARCH_FIELD_NUMBER: builtins.int
+    @property
+    def line_search(self) -> Global___WolfeSearch: ...
+    def __init__(
+        self,
+        *,
+        line_search: Global___WolfeSearch | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["line_search", b"line_search"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["line_search", b"line_search"]) -> None: ...
+
+Global___BFGS: typing_extensions.TypeAlias = BFGS
+
+@typing.final
+class LBFGS(google.protobuf.message.Message):
+    """The same from the last few gradients: for many parameters."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEMORY_FIELD_NUMBER: builtins.int
+    LINE_SEARCH_FIELD_NUMBER: builtins.int
+    memory: builtins.int
+    """So many pairs of steps and gradient changes are kept. At least 1."""
+    @property
+    def line_search(self) -> Global___WolfeSearch: ...
+    def __init__(
+        self,
+        *,
+        memory: builtins.int | None = ...,
+        line_search: Global___WolfeSearch | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_memory", b"_memory", "line_search", b"line_search", "memory", b"memory"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_memory", b"_memory", "line_search", b"line_search", "memory", b"memory"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_memory", b"_memory"]) -> typing.Literal["memory"] | None: ...
+
+Global___LBFGS: typing_extensions.TypeAlias = LBFGS
+
+@typing.final
+class StochasticGradientDescent(google.protobuf.message.Message):
+    """Steps along gradients of a few rows at a time; an iteration is an epoch, one pass over all rows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEARNING_RATE_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    MOMENTUM_FIELD_NUMBER: builtins.int
+    NESTEROV_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    learning_rate: builtins.float
+    """Positive. Required."""
+    momentum: builtins.float
+    """In [0, 1)."""
+    nesterov: builtins.bool
+    batch_size: builtins.int
+    """Rows in a batch; at most the number of rows."""
+    seed: builtins.int
+    """Of the order of the rows. 0 unless given."""
+    @property
+    def schedule(self) -> Global___LearningRateSchedule: ...
+    def __init__(
+        self,
+        *,
+        learning_rate: builtins.float | None = ...,
+        schedule: Global___LearningRateSchedule | None = ...,
+        momentum: builtins.float | None = ...,
+        nesterov: builtins.bool = ...,
+        batch_size: builtins.int | None = ...,
+        seed: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_learning_rate", b"_learning_rate", "_momentum", b"_momentum", "_seed", b"_seed", "batch_size", b"batch_size", "learning_rate", b"learning_rate", "momentum", b"momentum", "schedule", b"schedule", "seed", b"seed"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_learning_rate", b"_learning_rate", "_momentum", b"_momentum", "_seed", b"_seed", "batch_size", b"batch_size", "learning_rate", b"learning_rate", "momentum", b"momentum", "nesterov", b"nesterov", "schedule", b"schedule", "seed", b"seed"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]) -> typing.Literal["learning_rate"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_momentum", b"_momentum"]) -> typing.Literal["momentum"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_seed", b"_seed"]) -> typing.Literal["seed"] | None: ...
+
+Global___StochasticGradientDescent: typing_extensions.TypeAlias = StochasticGradientDescent
+
+@typing.final
+class Adam(google.protobuf.message.Message):
+    """The same, each parameter's step scaled by running means of its gradient and its square."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEARNING_RATE_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    BETA1_FIELD_NUMBER: builtins.int
+    BETA2_FIELD_NUMBER: builtins.int
+    EPSILON_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    learning_rate: builtins.float
+    """Positive. 1e-3 unless given."""
+    beta1: builtins.float
+    """The decay of the means, in [0, 1)."""
+    beta2: builtins.float
+    epsilon: builtins.float
+    """Added to the root of the mean square. Positive."""
+    batch_size: builtins.int
+    seed: builtins.int
+    @property
+    def schedule(self) -> Global___LearningRateSchedule: ...
+    def __init__(
+        self,
+        *,
+        learning_rate: builtins.float | None = ...,
+        schedule: Global___LearningRateSchedule | None = ...,
+        beta1: builtins.float | None = ...,
+        beta2: builtins.float | None = ...,
+        epsilon: builtins.float | None = ...,
+        batch_size: builtins.int | None = ...,
+        seed: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_beta1", b"_beta1", "_beta2", b"_beta2", "_epsilon", b"_epsilon", "_learning_rate", b"_learning_rate", "_seed", b"_seed", "batch_size", b"batch_size", "beta1", b"beta1", "beta2", b"beta2", "epsilon", b"epsilon", "learning_rate", b"learning_rate", "schedule", b"schedule", "seed", b"seed"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_beta1", b"_beta1", "_beta2", b"_beta2", "_epsilon", b"_epsilon", "_learning_rate", b"_learning_rate", "_seed", b"_seed", "batch_size", b"batch_size", "beta1", b"beta1", "beta2", b"beta2", "epsilon", b"epsilon", "learning_rate", b"learning_rate", "schedule", b"schedule", "seed", b"seed"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_beta1", b"_beta1"]) -> typing.Literal["beta1"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_beta2", b"_beta2"]) -> typing.Literal["beta2"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_epsilon", b"_epsilon"]) -> typing.Literal["epsilon"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]) -> typing.Literal["learning_rate"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_seed", b"_seed"]) -> typing.Literal["seed"] | None: ...
+
+Global___Adam: typing_extensions.TypeAlias = Adam
+
+@typing.final
+class LearningRateSchedule(google.protobuf.message.Message):
+    """How the learning rate changes with the epochs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVERSE_TIME_DECAY_FIELD_NUMBER: builtins.int
+    EXPONENTIAL_FACTOR_FIELD_NUMBER: builtins.int
+    COSINE_EPOCHS_FIELD_NUMBER: builtins.int
+    STEP_DECAY_FIELD_NUMBER: builtins.int
+    WARMUP_EPOCHS_FIELD_NUMBER: builtins.int
+    inverse_time_decay: builtins.float
+    """rate / (1 + decay * epoch). Positive."""
+    exponential_factor: builtins.float
+    """rate * factor^epoch, in (0, 1]."""
+    cosine_epochs: builtins.int
+    """Falls along half a cosine to zero at this epoch, and stays. At least 1."""
+    warmup_epochs: builtins.int
+    """Rises to the full rate over so many epochs first."""
+    @property
+    def step_decay(self) -> Global___StepDecay: ...
+    def __init__(
+        self,
+        *,
+        inverse_time_decay: builtins.float = ...,
+        exponential_factor: builtins.float = ...,
+        cosine_epochs: builtins.int = ...,
+        step_decay: Global___StepDecay | None = ...,
+        warmup_epochs: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_warmup_epochs", b"_warmup_epochs", "cosine_epochs", b"cosine_epochs", "exponential_factor", b"exponential_factor", "inverse_time_decay", b"inverse_time_decay", "schedule", b"schedule", "step_decay", b"step_decay", "warmup_epochs", b"warmup_epochs"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_warmup_epochs", b"_warmup_epochs", "cosine_epochs", b"cosine_epochs", "exponential_factor", b"exponential_factor", "inverse_time_decay", b"inverse_time_decay", "schedule", b"schedule", "step_decay", b"step_decay", "warmup_epochs", b"warmup_epochs"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_warmup_epochs", b"_warmup_epochs"]) -> typing.Literal["warmup_epochs"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["schedule", b"schedule"]) -> typing.Literal["inverse_time_decay", "exponential_factor", "cosine_epochs", "step_decay"] | None: ...
+
+Global___LearningRateSchedule: typing_extensions.TypeAlias = LearningRateSchedule
+
+@typing.final
+class StepDecay(google.protobuf.message.Message):
+    """The rate times factor every so many epochs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVERY_FIELD_NUMBER: builtins.int
+    FACTOR_FIELD_NUMBER: builtins.int
+    every: builtins.int
+    factor: builtins.float
+    def __init__(
+        self,
+        *,
+        every: builtins.int = ...,
+        factor: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["every", b"every", "factor", b"factor"]) -> None: ...
+
+Global___StepDecay: typing_extensions.TypeAlias = StepDecay
 
 @typing.final
 class Stopping(google.protobuf.message.Message):

@@ -37,6 +37,7 @@ class SolveSpec(google.protobuf.message.Message):
     RECORD_THETA_FIELD_NUMBER: builtins.int
     CANCEL_WHEN_UNWATCHED_FIELD_NUMBER: builtins.int
     TITLE_FIELD_NUMBER: builtins.int
+    BOUNDS_FIELD_NUMBER: builtins.int
     cancel_when_unwatched: builtins.bool
     """Cancels the job when the last watcher goes away. For interactive use."""
     title: builtins.str
@@ -47,7 +48,7 @@ class SolveSpec(google.protobuf.message.Message):
 
     @property
     def method(self) -> nablad.v1.method_pb2.Method:
-        """Newton unless given."""
+        """Chosen by the model unless given; the result tells why."""
 
     @property
     def stopping(self) -> nablad.v1.method_pb2.Stopping: ...
@@ -59,6 +60,10 @@ class SolveSpec(google.protobuf.message.Message):
 
     @property
     def record_theta(self) -> Global___RecordTheta: ...
+    @property
+    def bounds(self) -> Global___Bounds:
+        """Confines the parameters. Every evaluation lies within."""
+
     def __init__(
         self,
         *,
@@ -69,12 +74,36 @@ class SolveSpec(google.protobuf.message.Message):
         record_theta: Global___RecordTheta | None = ...,
         cancel_when_unwatched: builtins.bool = ...,
         title: builtins.str = ...,
+        bounds: Global___Bounds | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_start", b"_start", "method", b"method", "model", b"model", "record_theta", b"record_theta", "start", b"start", "stopping", b"stopping"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_start", b"_start", "cancel_when_unwatched", b"cancel_when_unwatched", "method", b"method", "model", b"model", "record_theta", b"record_theta", "start", b"start", "stopping", b"stopping", "title", b"title"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_start", b"_start", "bounds", b"bounds", "method", b"method", "model", b"model", "record_theta", b"record_theta", "start", b"start", "stopping", b"stopping"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_start", b"_start", "bounds", b"bounds", "cancel_when_unwatched", b"cancel_when_unwatched", "method", b"method", "model", b"model", "record_theta", b"record_theta", "start", b"start", "stopping", b"stopping", "title", b"title"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_start", b"_start"]) -> typing.Literal["start"] | None: ...
 
 Global___SolveSpec: typing_extensions.TypeAlias = SolveSpec
+
+@typing.final
+class Bounds(google.protobuf.message.Message):
+    """lower <= theta <= upper. Of shape (p), or () for all alike; -inf, inf, or nothing at all where a side is open."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LOWER_FIELD_NUMBER: builtins.int
+    UPPER_FIELD_NUMBER: builtins.int
+    @property
+    def lower(self) -> nablad.v1.tensor_pb2.Tensor: ...
+    @property
+    def upper(self) -> nablad.v1.tensor_pb2.Tensor: ...
+    def __init__(
+        self,
+        *,
+        lower: nablad.v1.tensor_pb2.Tensor | None = ...,
+        upper: nablad.v1.tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lower", b"lower", "upper", b"upper"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lower", b"lower", "upper", b"upper"]) -> None: ...
+
+Global___Bounds: typing_extensions.TypeAlias = Bounds
 
 @typing.final
 class RecordTheta(google.protobuf.message.Message):
@@ -446,6 +475,7 @@ class PredictRequest(google.protobuf.message.Message):
     SOLVE_JOB_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    INTERVAL_FIELD_NUMBER: builtins.int
     solve_job: builtins.str
     """The job whose result is used, `solveJobs/{id}`."""
     @property
@@ -458,33 +488,70 @@ class PredictRequest(google.protobuf.message.Message):
         as they are.
         """
 
+    @property
+    def interval(self) -> Global___Interval:
+        """Of a sum of squares: how uncertain the outputs are."""
+
     def __init__(
         self,
         *,
         solve_job: builtins.str = ...,
         inputs: nablad.v1.tensor_pb2.Tensor | None = ...,
         data: collections.abc.Iterable[nablad.v1.tensor_pb2.NamedTensor] | None = ...,
+        interval: Global___Interval | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["inputs", b"inputs"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "inputs", b"inputs", "solve_job", b"solve_job"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["inputs", b"inputs", "interval", b"interval"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "inputs", b"inputs", "interval", b"interval", "solve_job", b"solve_job"]) -> None: ...
 
 Global___PredictRequest: typing_extensions.TypeAlias = PredictRequest
+
+@typing.final
+class Interval(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    LEVEL_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """`confidence`, for the expected response, or `prediction`, for a new observation of it. Required."""
+    level: builtins.float
+    """Probability, in (0, 1). 0.95 unless given."""
+    def __init__(
+        self,
+        *,
+        kind: builtins.str = ...,
+        level: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_level", b"_level", "level", b"level"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_level", b"_level", "kind", b"kind", "level", b"level"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_level", b"_level"]) -> typing.Literal["level"] | None: ...
+
+Global___Interval: typing_extensions.TypeAlias = Interval
 
 @typing.final
 class PredictResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     OUTPUTS_FIELD_NUMBER: builtins.int
+    LOWER_FIELD_NUMBER: builtins.int
+    UPPER_FIELD_NUMBER: builtins.int
     @property
     def outputs(self) -> nablad.v1.tensor_pb2.Tensor:
         """Shape (M) or (M, outputs). For softmax cross-entropy, the probabilities; of an expression, f."""
 
+    @property
+    def lower(self) -> nablad.v1.tensor_pb2.Tensor:
+        """Where an interval was asked for, shaped like `outputs`."""
+
+    @property
+    def upper(self) -> nablad.v1.tensor_pb2.Tensor: ...
     def __init__(
         self,
         *,
         outputs: nablad.v1.tensor_pb2.Tensor | None = ...,
+        lower: nablad.v1.tensor_pb2.Tensor | None = ...,
+        upper: nablad.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["outputs", b"outputs"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["outputs", b"outputs"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["lower", b"lower", "outputs", b"outputs", "upper", b"upper"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lower", b"lower", "outputs", b"outputs", "upper", b"upper"]) -> None: ...
 
 Global___PredictResponse: typing_extensions.TypeAlias = PredictResponse

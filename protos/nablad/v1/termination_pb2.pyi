@@ -206,6 +206,12 @@ class Evidence(google.protobuf.message.Message):
     VERDICT_FIELD_NUMBER: builtins.int
     CONDITION_FIELD_NUMBER: builtins.int
     RANK_FIELD_NUMBER: builtins.int
+    DECREMENT_FIELD_NUMBER: builtins.int
+    CONVERGENCE_ORDER_FIELD_NUMBER: builtins.int
+    WORST_SCALED_PARAMETER_FIELD_NUMBER: builtins.int
+    WORST_SCALE_FIELD_NUMBER: builtins.int
+    ACTIVE_BOUNDS_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
     gradient_norm: builtins.float
     relative_gradient_norm: builtins.float
     """||g|| / ||g at the start||."""
@@ -217,6 +223,18 @@ class Evidence(google.protobuf.message.Message):
     """Of the Hessian, or of the Jacobian of a sum of squares after its columns are scaled to length 1."""
     rank: builtins.int
     """Of the Jacobian, likewise."""
+    decrement: builtins.float
+    """What a Newton step from the point would still gain."""
+    convergence_order: builtins.float
+    """The order at which the last steps shrank: 1 linear, between superlinear, 2 quadratic."""
+    worst_scaled_parameter: builtins.str
+    """The parameter whose scale differs most from the others', such as `A0[3,1]`."""
+    worst_scale: builtins.float
+    """The curvature along it, relative to the median of all."""
+    active_bounds: builtins.int
+    """How many parameters sit on a bound with the gradient pressing outwards. Curvature, condition and rank are of the rest."""
+    note: builtins.str
+    """What else a person should know."""
     def __init__(
         self,
         *,
@@ -227,11 +245,23 @@ class Evidence(google.protobuf.message.Message):
         verdict: Global___Verdict.ValueType = ...,
         condition: builtins.float | None = ...,
         rank: builtins.int | None = ...,
+        decrement: builtins.float | None = ...,
+        convergence_order: builtins.float | None = ...,
+        worst_scaled_parameter: builtins.str = ...,
+        worst_scale: builtins.float | None = ...,
+        active_bounds: builtins.int | None = ...,
+        note: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_condition", b"_condition", "_gradient_norm", b"_gradient_norm", "_largest_curvature", b"_largest_curvature", "_rank", b"_rank", "_relative_gradient_norm", b"_relative_gradient_norm", "_smallest_curvature", b"_smallest_curvature", "condition", b"condition", "gradient_norm", b"gradient_norm", "largest_curvature", b"largest_curvature", "rank", b"rank", "relative_gradient_norm", b"relative_gradient_norm", "smallest_curvature", b"smallest_curvature"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_condition", b"_condition", "_gradient_norm", b"_gradient_norm", "_largest_curvature", b"_largest_curvature", "_rank", b"_rank", "_relative_gradient_norm", b"_relative_gradient_norm", "_smallest_curvature", b"_smallest_curvature", "condition", b"condition", "gradient_norm", b"gradient_norm", "largest_curvature", b"largest_curvature", "rank", b"rank", "relative_gradient_norm", b"relative_gradient_norm", "smallest_curvature", b"smallest_curvature", "verdict", b"verdict"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_active_bounds", b"_active_bounds", "_condition", b"_condition", "_convergence_order", b"_convergence_order", "_decrement", b"_decrement", "_gradient_norm", b"_gradient_norm", "_largest_curvature", b"_largest_curvature", "_rank", b"_rank", "_relative_gradient_norm", b"_relative_gradient_norm", "_smallest_curvature", b"_smallest_curvature", "_worst_scale", b"_worst_scale", "active_bounds", b"active_bounds", "condition", b"condition", "convergence_order", b"convergence_order", "decrement", b"decrement", "gradient_norm", b"gradient_norm", "largest_curvature", b"largest_curvature", "rank", b"rank", "relative_gradient_norm", b"relative_gradient_norm", "smallest_curvature", b"smallest_curvature", "worst_scale", b"worst_scale"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_active_bounds", b"_active_bounds", "_condition", b"_condition", "_convergence_order", b"_convergence_order", "_decrement", b"_decrement", "_gradient_norm", b"_gradient_norm", "_largest_curvature", b"_largest_curvature", "_rank", b"_rank", "_relative_gradient_norm", b"_relative_gradient_norm", "_smallest_curvature", b"_smallest_curvature", "_worst_scale", b"_worst_scale", "active_bounds", b"active_bounds", "condition", b"condition", "convergence_order", b"convergence_order", "decrement", b"decrement", "gradient_norm", b"gradient_norm", "largest_curvature", b"largest_curvature", "note", b"note", "rank", b"rank", "relative_gradient_norm", b"relative_gradient_norm", "smallest_curvature", b"smallest_curvature", "verdict", b"verdict", "worst_scale", b"worst_scale", "worst_scaled_parameter", b"worst_scaled_parameter"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_active_bounds", b"_active_bounds"]) -> typing.Literal["active_bounds"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_condition", b"_condition"]) -> typing.Literal["condition"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_convergence_order", b"_convergence_order"]) -> typing.Literal["convergence_order"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_decrement", b"_decrement"]) -> typing.Literal["decrement"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_gradient_norm", b"_gradient_norm"]) -> typing.Literal["gradient_norm"] | None: ...
     @typing.overload
@@ -242,6 +272,8 @@ class Evidence(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_relative_gradient_norm", b"_relative_gradient_norm"]) -> typing.Literal["relative_gradient_norm"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_smallest_curvature", b"_smallest_curvature"]) -> typing.Literal["smallest_curvature"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_worst_scale", b"_worst_scale"]) -> typing.Literal["worst_scale"] | None: ...
 
 Global___Evidence: typing_extensions.TypeAlias = Evidence
 

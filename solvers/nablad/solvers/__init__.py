@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nablad.solvers.bounds import Bounds as Bounds
     from nablad.solvers.control import Control as Control
     from nablad.solvers.derivatives import BlockCheck as BlockCheck
     from nablad.solvers.derivatives import Check as Check
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from nablad.solvers.stopping import Stopping as Stopping
 
 _HOMES = {
+    "bounds": ("Bounds",),
     "control": ("Control",),
     "derivatives": (
         "BlockCheck",

@@ -21,11 +21,12 @@ import numpy as np
 
 from nablad.solvers.assembly import assemble, reported
 from nablad.solvers.blas import one_blas_thread
+from nablad.solvers.bounds import Bounds
 from nablad.solvers.control import CANCELLED, EVALUATION_LIMIT, TIME_LIMIT, Control, Limits
 from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started, Warning
 from nablad.solvers.evidence import CurvatureFacts, curvature_at, unverified
 from nablad.solvers.metered import Metered
-from nablad.solvers.methods.base import Method, State
+from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
 from nablad.solvers.progress import NOISE, Point, Progress, is_finite_start, restore, save
 from nablad.solvers.report import Report, Seconds
@@ -55,15 +56,17 @@ def run(
     record_theta: RecordTheta | None = None,
     checkpoint_every: int | None = None,
     resume: bytes | None = None,
+    bounds: Bounds | None = None,
 ) -> Iterator[Event]:
     """Minimize `objective` from `start`, shape (p,), and tell of it as it goes.
 
     Started, Iterate 0, Iterate 1, ..., Done; a Checkpoint after every `checkpoint_every` iterations, and before Done
-    if a limit or a cancel ended the run. `resume` takes such a state in place of `start`. BLAS runs in one thread
-    until the iterator ends or is closed.
+    if a limit or a cancel ended the run. `resume` takes such a state in place of `start`. Within `bounds` every
+    evaluation lies in their box. BLAS runs in one thread until the iterator ends or is closed.
 
-    Raises UnsupportedObjective if the objective lacks what the method needs, and ValueError for a start of another
-    shape or for a state of another method, size or precision; both before the first iterate.
+    Raises UnsupportedObjective if the objective lacks what the method needs or the method cannot keep bounds, and
+    ValueError for a start of another shape or out of bounds, or for a state of another method, size or precision; all
+    before the first iterate.
     """
     with one_blas_thread():
         yield from _Run(
@@ -75,6 +78,7 @@ def run(
             record_theta or RecordTheta(),
             checkpoint_every,
             resume,
+            bounds,
         ).events()
 
 
@@ -86,10 +90,12 @@ def solve(
     *,
     control: Control | None = None,
     resume: bytes | None = None,
+    bounds: Bounds | None = None,
 ) -> Report:
     """Run to the end, and return the report. Arguments and errors as `run`."""
     never = RecordTheta.never()
-    for event in run(objective, method, start, stopping, control=control, record_theta=never, resume=resume):
+    events = run(objective, method, start, stopping, control=control, record_theta=never, resume=resume, bounds=bounds)
+    for event in events:
         if isinstance(event, Done):
             return event.report
     raise AssertionError("a run ends with Done")
@@ -108,6 +114,7 @@ class _Run:
         record_theta: RecordTheta,
         checkpoint_every: int | None,
         resume: bytes | None,
+        bounds: Bounds | None,
     ) -> None:
         self.method = method
         self.given = stopping
@@ -115,7 +122,7 @@ class _Run:
         self.rules = stopping.used(method.order, self.eps)
         self.record_theta = record_theta
         self.checkpoint_every = checkpoint_every
-        self.start = _checked_start(objective, start)
+        self.start = _checked_start(objective, start, bounds)
         self.progress = None if resume is None else restore(resume, method, objective)
         self.resumed_at = None if self.progress is None else self.progress.iteration
         self.before = Seconds(0.0, 0.0, 0.0) if self.progress is None else self.progress.seconds
@@ -125,7 +132,8 @@ class _Run:
         self.offset = Counters(**{name: count - now[name] for name, count in asdict(counts).items()})
         most = self.rules.max_evaluations
         self.limits = Limits(control, objective.counters, None if most is None else most - self.offset.value)
-        self.objective = Metered(objective, self.limits)
+        self.objective = Metered(objective, self.limits, bounds)
+        check_supported(method, self.objective)
         self.finished = objective.counters.snapshot()
         """The objective's counters when the last whole iteration ended: one cut short will be made again."""
         self.begin = perf_counter()
@@ -302,10 +310,17 @@ class _Run:
         return replace(facts, verdict="unverified", note="The run did not end at a stationary point.")
 
 
-def _checked_start(objective: Objective, start: FloatArray) -> FloatArray:
+def _checked_start(objective: Objective, start: FloatArray, bounds: Bounds | None) -> FloatArray:
     theta = np.array(start, dtype=objective.dtype)
     if theta.shape != (objective.size,):
         raise ValueError(f"start: expected shape ({objective.size},), got {theta.shape}")
+    if bounds is None:
+        return theta
+    if bounds.lower.shape != theta.shape:
+        raise ValueError(f"bounds: expected shape {theta.shape}, got {bounds.lower.shape}")
+    if not bounds.contains(theta):
+        i = int(np.flatnonzero((theta < bounds.lower) | (theta > bounds.upper))[0])
+        raise ValueError(f"start: element {i} is {theta[i]:g}, outside [{bounds.lower[i]:g}, {bounds.upper[i]:g}]")
     return theta
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.solvers.bounds import Bounds
 from nablad.solvers.control import Limits
 from nablad.solvers.objective import (
     Capabilities,
@@ -29,9 +30,9 @@ from nablad.solvers.objective import (
 
 
 class Metered:
-    """The Objective `inner`, spending from `limits` and adding up `seconds`."""
+    """The Objective `inner` within `bounds`, spending from `limits` and adding up `seconds`."""
 
-    def __init__(self, inner: Objective, limits: Limits) -> None:
+    def __init__(self, inner: Objective, limits: Limits, bounds: Bounds | None = None) -> None:
         self.inner = inner
         self.limits = limits
         self.seconds = 0.0
@@ -42,6 +43,7 @@ class Metered:
         self.dtype: np.dtype[Any] = inner.dtype
         self.capabilities: Capabilities = inner.capabilities
         self.counters: Counters = inner.counters
+        self.bounds = bounds
 
     def value(self, theta: FloatArray) -> float:
         self.limits.spend()
@@ -144,4 +146,4 @@ class Metered:
         return self.inner.explain(theta) if isinstance(self.inner, Explaining) else None
 
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Objective:
-        return Metered(self.inner.batch(indices), self.limits)
+        return Metered(self.inner.batch(indices), self.limits, self.bounds)

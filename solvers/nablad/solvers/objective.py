@@ -21,6 +21,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.solvers.bounds import Bounds
+
 FloatArray = NDArray[Any]
 
 
@@ -36,8 +38,6 @@ class Capabilities:
     """f is a quadratic in theta: its Hessian is the same everywhere."""
     separable: bool = False
     """f is a sum over data rows (and a penalty): `batch` may be called."""
-    bounds: bool = False
-    """The parameters are confined to a box."""
 
 
 @dataclass
@@ -108,6 +108,10 @@ class Objective(Protocol):
     def capabilities(self) -> Capabilities: ...
     @property
     def counters(self) -> Counters: ...
+    @property
+    def bounds(self) -> Bounds | None:
+        """The box that every evaluation must lie in; None if there is none. The run's own, not the model's."""
+        ...
 
     def value(self, theta: FloatArray) -> float: ...
     def gradient(self, theta: FloatArray) -> FloatArray:

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from nablad.solvers import Done, Iterate, Newton, RecordTheta, Status, Stopping, UnsupportedObjective, run, solve
+from nablad.solvers import (
+    Bounds,
+    Done,
+    Iterate,
+    Newton,
+    RecordTheta,
+    Status,
+    Stopping,
+    UnsupportedObjective,
+    run,
+    solve,
+)
 from nablad.solvers.events import Warning
-from nablad.solvers.objective import Capabilities
 from solvers import objectives as o
 
 
@@ -134,10 +144,9 @@ def test_a_singular_minimum_is_reached() -> None:
 
 
 def test_bounds_are_refused_with_the_field_named() -> None:
-    problem = o.rosenbrock()
-    problem.capabilities = Capabilities(residual=True, bounds=True)
+    box = Bounds(np.full(2, -1.0), np.full(2, 1.0))
     with pytest.raises(UnsupportedObjective) as caught:
-        solve(problem, Newton(), np.zeros(2))
+        solve(o.rosenbrock(), Newton(), np.zeros(2), bounds=box)
     assert caught.value.method == "newton"
 
 

@@ -30,6 +30,7 @@ from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
 from nablad.solvers.autodiff.structure import Linearity
 from nablad.solvers.blas import one_blas_thread
+from nablad.solvers.bounds import Bounds
 from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr, UnsupportedObjective
 
 Folded = TypeVar("Folded")
@@ -68,12 +69,12 @@ class GraphObjective:
         self.size = compiled.problem.size
         self.dtype = compiled.dtype
         self.counters = Counters()
+        self.bounds: Bounds | None = None
         self.capabilities = Capabilities(
             residual=compiled.problem.residual is not None,
             affine=compiled.residual_class is Linearity.AFFINE,
             quadratic=compiled.objective_class is not Linearity.NONE,
             separable=compiled.program("value").separable and self.rows > 0,
-            bounds=False,
         )
 
     def value(self, theta: FloatArray) -> float:

@@ -60,13 +60,23 @@ S = TypeVar("S", bound=State)
 
 
 class Method(Protocol[S]):
-    """A frozen value of settings."""
+    """A frozen value of settings. Class variables say what it is and needs; the driver holds an objective to them."""
 
     @property
     def name(self) -> str: ...
     @property
     def order(self) -> int:
         """1 or 2: the highest derivative used, which selects the default stopping rules."""
+        ...
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it can keep parameters within bounds."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the capabilities that an objective must have, such as "residual"."""
         ...
 
     @property
@@ -86,7 +96,19 @@ def fields_of(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def refuse_bounds(method: str, objective: Objective) -> None:
-    """Raise UnsupportedObjective for parameters confined to a box."""
-    if objective.capabilities.bounds:
-        raise UnsupportedObjective(method, "no bounds", f"{method} cannot keep parameters within bounds")
+NEEDS = {
+    "residual": "a sum of squares: a model of least squares, or an expression with a response or residual=True",
+    "separable": "a sum over data rows, from which batches can be drawn",
+    "quadratic": "a quadratic objective, such as least squares",
+}
+"""What each capability means, in words for whoever chose the method."""
+
+
+def check_supported(method: Method[Any], objective: Objective) -> None:
+    """Raise UnsupportedObjective where the objective lacks what the method needs, or has bounds that it cannot keep."""
+    for need in method.needs:
+        if not getattr(objective.capabilities, need):
+            raise UnsupportedObjective(method.name, need, f"{method.name} needs {NEEDS[need]}; this objective is none")
+    if objective.bounds is not None and not method.bounded:
+        message = f"{method.name} cannot keep parameters within bounds"
+        raise UnsupportedObjective(method.name, "no bounds", message)

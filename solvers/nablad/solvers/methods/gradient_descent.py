@@ -33,7 +33,7 @@ import numpy as np
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.power import largest_curvature
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, norm, ratio
-from nablad.solvers.methods.base import State, refuse_bounds
+from nablad.solvers.methods.base import State
 from nablad.solvers.methods.line_search import Armijo, Ray, backtrack, search_failure
 from nablad.solvers.objective import Objective
 from nablad.solvers.status import Finding, Status
@@ -75,6 +75,8 @@ class GradientDescent:
 
     name: ClassVar[str] = "gradient_descent"
     order: ClassVar[int] = 1
+    bounded: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
     state_type: ClassVar[type[DescentState]] = DescentState
 
     def __post_init__(self) -> None:
@@ -82,7 +84,6 @@ class GradientDescent:
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> DescentState:
-        refuse_bounds(self.name, objective)
         value, gradient = objective.value_and_gradient(theta)
         length = norm(gradient)
         cauchy, seen, norms = math.nan, math.nan, None

@@ -31,7 +31,6 @@ from nablad.solvers.control import Limits
 from nablad.solvers.linalg.symmetric import Curvature, SymmetricFactor, factorize
 from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm
 from nablad.solvers.methods import newton_affine
-from nablad.solvers.methods.base import refuse_bounds
 from nablad.solvers.methods.line_search import Armijo, Ray, Search, Trial, backtrack, extend, search_failure
 from nablad.solvers.methods.newton_state import GRADIENT_MARGIN, NewtonState, relative_length
 from nablad.solvers.objective import Objective
@@ -49,10 +48,11 @@ class Newton:
 
     name: ClassVar[str] = "newton"
     order: ClassVar[int] = 2
+    bounded: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
     state_type: ClassVar[type[NewtonState]] = NewtonState
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> NewtonState:
-        refuse_bounds(self.name, objective)
         value, gradient = objective.value_and_gradient(theta)
         if objective.capabilities.residual and objective.capabilities.affine:
             return newton_affine.init(objective, theta, value, gradient, limits)
