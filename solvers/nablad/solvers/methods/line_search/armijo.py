@@ -25,11 +25,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from nablad.solvers.linalg.vectors import FloatArray, is_finite
+from nablad.solvers.methods.line_search.ray import NONFINITE_SHRINK, Ray, Search, Trial, evaluate, noise
 from nablad.solvers.objective import Objective
-from nablad.solvers.status import Status
 
 
 @dataclass(frozen=True)
@@ -59,60 +57,21 @@ class Armijo:
             raise ValueError(f"max_trials must be at least 1, got {self.max_trials}")
 
 
-@dataclass(frozen=True)
-class Ray:
-    """phi(a) = f(theta + a direction), with what is known of it at a = 0."""
-
-    theta: FloatArray
-    direction: FloatArray
-    value: float
-    slope: float
-    bend: float = 0.0
-    """d'Hd where it is negative and to be used; 0 else."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A finite point with its gradient, accepted."""
-
-    step: float
-    theta: FloatArray
-    value: float
-    gradient: FloatArray
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a search found; `trial` is None if nothing was acceptable."""
-
-    trial: Trial | None
-    trials: int
-    nonfinite: int
-    """How many of them were NaN or infinite, in value or gradient."""
-    last_step: float
-    plunged: bool = False
-    """A trial's value was -inf."""
-
-
-ROUNDOFF_FACTOR = 100.0
-NONFINITE_SHRINK = 0.1
-
-
 def backtrack(objective: Objective, ray: Ray, first: float, settings: Armijo) -> Search:
     """Search from `first` downwards. Raises Interrupted when a limit of the run is met."""
-    noise = ROUNDOFF_FACTOR * float(np.finfo(ray.theta.dtype).eps) * abs(ray.value)
+    roundoff = noise(ray)
     step, nonfinite = first, 0
     for count in range(1, settings.max_trials + 1):
         theta = ray.theta + step * ray.direction
         if not (theta != ray.theta).any():
             return Search(None, count - 1, nonfinite, step)
-        value, gradient = _evaluate(objective, theta, with_gradient=count == 1)
+        value, gradient = evaluate(objective, theta, with_gradient=count == 1)
         if value == -math.inf:
             return Search(None, count, nonfinite, step, plunged=True)
         # step * step may overflow where step * slope does not.
         promised = step * (ray.slope + 0.5 * step * ray.bend)
         acceptable = value <= ray.value + settings.sufficient_decrease * promised
-        if acceptable or abs(value - ray.value) <= noise:
+        if acceptable or abs(value - ray.value) <= roundoff:
             if gradient is None:
                 gradient = objective.gradient(theta)
             if not is_finite(gradient):
@@ -129,20 +88,11 @@ def extend(objective: Objective, ray: Ray, found: Trial, trials: int) -> Trial:
     for _ in range(trials):
         step = 2.0 * found.step
         theta = ray.theta + step * ray.direction
-        value, gradient = _evaluate(objective, theta, with_gradient=True)
+        value, gradient = evaluate(objective, theta, with_gradient=True)
         if gradient is None or not is_finite(gradient) or not math.isfinite(value) or not value < found.value:
             break
         found = Trial(step, theta, value, gradient)
     return found
-
-
-def _evaluate(objective: Objective, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
-    """The value, NaN as +inf, and perhaps the gradient."""
-    if with_gradient:
-        value, gradient = objective.value_and_gradient(theta)
-        return (math.inf if math.isnan(value) else value), gradient
-    value = objective.value(theta)
-    return (math.inf if math.isnan(value) else value), None
 
 
 def _slope_accepts(ray: Ray, gradient: FloatArray, c: float) -> bool:
@@ -156,19 +106,3 @@ def _shorter(ray: Ray, step: float, value: float, shrink: float) -> float:
     excess = value - ray.value - step * ray.slope
     best = step * (-0.5 * (step * ray.slope) / excess) if excess > 0.0 else 0.0
     return min(max(best, NONFINITE_SHRINK * step), shrink * step)
-
-
-def search_failure(found: Search, gradient_norm: float) -> tuple[Status, str]:
-    """What a search without an acceptable trial says of the run."""
-    if found.plunged:
-        return Status.UNBOUNDED, f"The value is -inf at a trial of step {found.last_step:.3g}."
-    if found.nonfinite and found.nonfinite == found.trials:
-        return (
-            Status.NONFINITE,
-            f"All {found.trials} trials along the direction, to a step of {found.last_step:.1e}, were NaN or infinite.",
-        )
-    return (
-        Status.LINE_SEARCH_STALLED,
-        f"No step down to {found.last_step:.1e} times the direction lowered the objective ({found.trials} trials); "
-        f"the gradient norm is {gradient_norm:.3e}.",
-    )

@@ -1,0 +1,66 @@
+r"""What every search along a ray shares: the ray, a trial, an outcome, and one way to evaluate.
+
+phi(a) = f(theta + a d) with slope phi'(0) = m. A value that is NaN counts as +inf, so that no comparison can accept it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nablad.solvers.linalg.vectors import FloatArray, epsilon
+from nablad.solvers.objective import Objective
+
+ROUNDOFF_FACTOR = 100.0
+"""Differences of phi within so many eps |phi(0)| are roundoff: an evaluation rounds in every sum it makes."""
+NONFINITE_SHRINK = 0.1
+"""What a trial that is not finite leaves of the step."""
+
+
+@dataclass(frozen=True)
+class Ray:
+    """phi(a) = f(theta + a direction), with what is known of it at a = 0."""
+
+    theta: FloatArray
+    direction: FloatArray
+    value: float
+    slope: float
+    bend: float = 0.0
+    """d'Hd where it is negative and to be used; 0 else."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finite point with its gradient, accepted."""
+
+    step: float
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found; `trial` is None if nothing was acceptable."""
+
+    trial: Trial | None
+    trials: int
+    nonfinite: int
+    """How many of them were NaN or infinite, in value or gradient."""
+    last_step: float
+    plunged: bool = False
+    """A trial's value was -inf."""
+
+
+def noise(ray: Ray) -> float:
+    """The roundoff of phi's differences near a = 0."""
+    return ROUNDOFF_FACTOR * epsilon(ray.theta.dtype) * abs(ray.value)
+
+
+def evaluate(objective: Objective, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
+    """The value, NaN as +inf, and perhaps the gradient. Raises Interrupted when a limit of the run is met."""
+    if with_gradient:
+        value, gradient = objective.value_and_gradient(theta)
+        return (math.inf if math.isnan(value) else value), gradient
+    value = objective.value(theta)
+    return (math.inf if math.isnan(value) else value), None
