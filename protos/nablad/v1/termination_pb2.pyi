@@ -41,6 +41,8 @@ class _StatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """Steps are accepted, and f does not fall."""
     STATUS_STALLED_SADDLE: _Status.ValueType  # 22
     """The gradient vanishes at a saddle or a maximum, and the method cannot leave it."""
+    STATUS_STALLED_RECEDING: _Status.ValueType  # 23
+    """f falls towards a limit that it has at no finite theta: the parameters run away."""
     STATUS_LIMIT_ITERATIONS: _Status.ValueType  # 40
     STATUS_LIMIT_EVALUATIONS: _Status.ValueType  # 41
     STATUS_LIMIT_TIME: _Status.ValueType  # 42
@@ -81,6 +83,8 @@ STATUS_STALLED_NO_PROGRESS: Status.ValueType  # 21
 """Steps are accepted, and f does not fall."""
 STATUS_STALLED_SADDLE: Status.ValueType  # 22
 """The gradient vanishes at a saddle or a maximum, and the method cannot leave it."""
+STATUS_STALLED_RECEDING: Status.ValueType  # 23
+"""f falls towards a limit that it has at no finite theta: the parameters run away."""
 STATUS_LIMIT_ITERATIONS: Status.ValueType  # 40
 STATUS_LIMIT_EVALUATIONS: Status.ValueType  # 41
 STATUS_LIMIT_TIME: Status.ValueType  # 42

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nablad.solvers.bounds import Bounds as Bounds
+    from nablad.solvers.choice import choose_method as choose_method
     from nablad.solvers.control import Control as Control
     from nablad.solvers.derivatives import BlockCheck as BlockCheck
     from nablad.solvers.derivatives import Check as Check
@@ -48,12 +49,14 @@ if TYPE_CHECKING:
     from nablad.solvers.report import Evidence as Evidence
     from nablad.solvers.report import Report as Report
     from nablad.solvers.report import Seconds as Seconds
+    from nablad.solvers.report import Statistics as Statistics
     from nablad.solvers.status import Family as Family
     from nablad.solvers.status import Status as Status
     from nablad.solvers.stopping import Stopping as Stopping
 
 _HOMES = {
     "bounds": ("Bounds",),
+    "choice": ("choose_method",),
     "control": ("Control",),
     "derivatives": (
         "BlockCheck",
@@ -74,7 +77,7 @@ _HOMES = {
     "methods.newton": ("Newton",),
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
     "objective": ("Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
-    "report": ("Evidence", "Report", "Seconds"),
+    "report": ("Evidence", "Report", "Seconds", "Statistics"),
     "status": ("Family", "Status"),
     "stopping": ("Stopping",),
 }

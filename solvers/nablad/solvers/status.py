@@ -37,6 +37,10 @@ class Status(Enum):
         Family.STALLED,
         "Check that the gradient is the objective's own, look at the scaling of the parameters, or try another start.",
     )
+    RECEDING = (
+        Family.STALLED,
+        "The objective seems to have no minimum at finite parameters: add a penalty (ridge), or set bounds.",
+    )
     NO_PROGRESS = (
         Family.STALLED,
         "The objective is as low as roundoff lets it be seen; after gradient descent, Newton may bring more digits.",

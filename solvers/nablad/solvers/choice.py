@@ -1,0 +1,60 @@
+"""Which method, where the user names none: a table, read from the top; the first row that applies is taken.
+
+A row decides by what an objective tells of itself without being evaluated: its size, its rows, its capabilities, and
+the run's bounds. docs/solvers.md prints the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nablad.solvers.bounds import Bounds
+from nablad.solvers.methods.base import Method
+from nablad.solvers.methods.gradient_descent import GradientDescent
+from nablad.solvers.methods.newton import Newton
+from nablad.solvers.objective import Objective
+
+DENSE_SIZE = 2_000
+"""Up to so many parameters a Hessian and its factorization are worth their p^2 memory and p^3 work."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A row: a kind of problem, the method for it, and why."""
+
+    problem: str
+    """In words."""
+    applies: Callable[[Objective, Bounds | None], bool]
+    method: Callable[[], Method[Any]]
+    reason: str
+    """A sentence; {p} and {n} are the numbers of parameters and of data rows."""
+
+
+CHOICES: tuple[Choice, ...] = (
+    Choice(
+        "a residual that is affine in the parameters (linear least squares)",
+        lambda f, bounds: f.capabilities.affine and f.size <= DENSE_SIZE,
+        Newton,
+        "The residual is affine in the {p} parameters: one Newton step by QR is the solution.",
+    ),
+    Choice(
+        "up to 2,000 parameters",
+        lambda f, bounds: f.size <= DENSE_SIZE,
+        Newton,
+        "With {p} parameters second derivatives are affordable, and Newton's method verifies its minimum by them.",
+    ),
+    Choice(
+        "more parameters",
+        lambda f, bounds: True,
+        GradientDescent,
+        "A Hessian of {p} parameters would be too large; gradients alone are used.",
+    ),
+)
+
+
+def choose_method(objective: Objective, bounds: Bounds | None = None) -> tuple[Method[Any], str]:
+    """A method for this objective within these bounds, and why: a sentence. Evaluates nothing."""
+    row = next(row for row in CHOICES if row.applies(objective, bounds))
+    return row.method(), row.reason.format(p=f"{objective.size:,}", n=f"{objective.rows:,}")
