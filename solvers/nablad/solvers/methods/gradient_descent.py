@@ -14,10 +14,7 @@ Step lengths:
 - `Constant` is the plain recursion. Where it overflows, the run ends with its best point, and says which step is
   stable.
 
-The roundoff of the gradient is estimated as eps L ||theta||, L being the curvature last seen along the path,
-||g_{k+1} - g_k|| / ||theta_{k+1} - theta_k||; before a run ends by it, two products with the Hessian confirm it. Where
-the residual is affine, one pass over the rows at the start finds the norms of the Jacobian's columns, for the tests
-that are free of the parameters' units (stopping.py).
+The first step's length and the gradient's roundoff are found as first_order.py says.
 
 Cost per iteration: one value and gradient, and one value more for each refused trial. Memory: three vectors.
 """
@@ -25,23 +22,26 @@ Cost per iteration: one value and gradient, and one value more for each refused 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.power import largest_curvature
-from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, norm, ratio
-from nablad.solvers.methods.base import State
+from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm, ratio
+from nablad.solvers.methods.first_order import (
+    FirstOrderState,
+    cauchy_step,
+    confirmed,
+    curvature_along,
+    ended,
+    known_column_norms,
+    over_roundoff,
+)
 from nablad.solvers.methods.line_search import Armijo, Ray, backtrack, search_failure
 from nablad.solvers.objective import Objective
-from nablad.solvers.status import Finding, Status
-
-ROUNDOFF_MARGIN = 4.0
-"""How many roundings of theta a gradient must exceed to mean something, by the bound eps L ||theta||."""
-SHARP_MARGIN = 32.0
-"""The same by an estimate of one rounding's true effect: an evaluation rounds in every sum that theta enters."""
+from nablad.solvers.status import Status
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,11 @@ class Constant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescentState(State):
+class DescentState(FirstOrderState):
     direction: FloatArray
     """d_{k-1}; zero at the start."""
     next_step: float
     """The first trial of the next iteration."""
-    curvature_seen: float
-    """The last estimate of L; NaN if there is none."""
 
 
 @dataclass(frozen=True)
@@ -88,30 +86,29 @@ class GradientDescent:
         length = norm(gradient)
         cauchy, seen, norms = math.nan, math.nan, None
         if 0.0 < length < math.inf and math.isfinite(value):
-            cauchy, seen = _cauchy_step(objective, theta, gradient, length)
-            if objective.capabilities.residual and objective.capabilities.affine:
-                norms = objective.column_norms(theta)
+            cauchy, seen = cauchy_step(objective, theta, gradient, length)
+            norms = known_column_norms(objective, theta)
         given = self.step_length.step_size if isinstance(self.step_length, Constant) else self.step_length.initial
         state = DescentState(
             theta=theta,
             value=value,
             gradient=gradient,
             gradient_norm=length,
-            gradient_over_roundoff=_over_roundoff(length, seen * norm(theta), theta.dtype),
+            gradient_over_roundoff=over_roundoff(length, seen * norm(theta), theta.dtype),
             column_norms=norms,
             jacobian_norm=math.nan if norms is None else norm(norms),
             direction=np.zeros_like(theta),
             next_step=cauchy if given is None else given,
             curvature_seen=seen,
         )
-        return _confirmed(objective, state)
+        return confirmed(objective, state)
 
     def step(self, objective: Objective, state: DescentState, limits: Limits) -> DescentState:
         if isinstance(self.step_length, Constant):
             following = self._constant_step(objective, state, self.step_length.step_size)
         else:
             following = self._searched_step(objective, state, self.step_length)
-        return _confirmed(objective, following)
+        return confirmed(objective, following)
 
     def _direction(self, state: DescentState) -> FloatArray:
         if self.momentum == 0.0:
@@ -123,9 +120,9 @@ class GradientDescent:
         theta = state.theta + step * direction
         value, gradient = objective.value_and_gradient(theta)
         if value == -math.inf:
-            return _ended(state, Status.UNBOUNDED, f"The value is -inf after a step of {step:.3g}.")
+            return ended(state, Status.UNBOUNDED, f"The value is -inf after a step of {step:.3g}.")
         if not math.isfinite(value) or not is_finite(gradient):
-            return _ended(state, Status.DIVERGED, _too_long(objective, state, step))
+            return ended(state, Status.DIVERGED, _too_long(objective, state, step))
         moved = step * (state.gradient_norm if self.momentum == 0.0 else norm(direction))
         return _moved(state, theta, value, gradient, direction, moved, step, step)
 
@@ -141,7 +138,7 @@ class GradientDescent:
         found = backtrack(objective, Ray(state.theta, unit, state.value, slope), state.next_step * length, settings)
         trial = found.trial
         if trial is None:
-            return _ended(state, *search_failure(found, state.gradient_norm))
+            return ended(state, *search_failure(found, state.gradient_norm))
         step = trial.step / length
         following = step * (settings.grow if found.trials == 1 else 1.0)
         return _moved(state, trial.theta, trial.value, trial.gradient, direction, trial.step, step, following)
@@ -149,41 +146,6 @@ class GradientDescent:
 
 DESCENT_ANGLE = 1e-3
 """The least cosine between momentum's direction and steepest descent; below it, momentum is dropped."""
-
-
-def _cauchy_step(objective: Objective, theta: FloatArray, gradient: FloatArray, length: float) -> tuple[float, float]:
-    """The minimizer of the quadratic model along -g, and the curvature ||H g|| / ||g|| there.
-
-    Where the model has no minimizer (no or negative curvature), the size of H, or else of theta, sets the scale.
-    """
-    unit = gradient / length
-    product = objective.hvp(theta, unit)
-    size = norm(product)
-    along = abs(float(unit.dot(product)))
-    if math.isfinite(size) and size > 0.0:
-        return 1.0 / max(along, 1e-2 * size), size
-    scale = norm(theta)
-    return (0.1 * scale if scale > 0.0 else 1.0) / length, math.nan
-
-
-def _over_roundoff(length: float, change: float, dtype: np.dtype[Any], margin: float = ROUNDOFF_MARGIN) -> float:
-    """The gradient in units of what a change of theta by its own roundoff does, `change` being H |theta| in size."""
-    return math.inf if math.isnan(change) else ratio(length, margin * epsilon(dtype) * change)
-
-
-def _confirmed(objective: Objective, state: DescentState) -> DescentState:
-    """The state, its gradient said to be roundoff only if the Hessian itself agrees.
-
-    L ||theta|| takes the steepest direction for that of the largest parameter, and is far too large where theta is long
-    in a direction in which f is flat. What rounding theta does is H s, with s_i = +-|theta_i| at random; of two such
-    vectors, which for p = 2 are all that differ, the larger H s counts.
-    """
-    if state.gradient_over_roundoff > 1.0 or state.gradient_norm == 0.0 or not state.accepted:
-        return state
-    signs = np.where(np.random.default_rng(0).random(state.theta.size) < 0.5, -1.0, 1.0).astype(state.theta.dtype)
-    change = max(norm(objective.hvp(state.theta, v)) for v in (state.theta, signs * state.theta))
-    over = _over_roundoff(state.gradient_norm, change, state.theta.dtype, SHARP_MARGIN)
-    return replace(state, gradient_over_roundoff=over)
 
 
 def _moved(
@@ -199,9 +161,7 @@ def _moved(
     """The state at the new point, `moved` away."""
     length = norm(gradient)
     size = norm(theta)
-    # A step of a few roundings of theta says nothing of the curvature.
-    tells = moved > 1e3 * epsilon(theta.dtype) * size
-    seen = norm(gradient - state.gradient) / moved if tells else state.curvature_seen
+    seen = curvature_along(state, theta, gradient, moved)
     return DescentState(
         theta=theta,
         value=value,
@@ -209,17 +169,13 @@ def _moved(
         gradient_norm=length,
         step_size=step,
         relative_step=ratio(moved, size),
-        gradient_over_roundoff=_over_roundoff(length, seen * size, theta.dtype),
+        gradient_over_roundoff=over_roundoff(length, seen * size, theta.dtype),
         column_norms=state.column_norms,
         jacobian_norm=state.jacobian_norm,
         direction=direction,
         next_step=following,
         curvature_seen=seen,
     )
-
-
-def _ended(state: DescentState, status: Status, message: str) -> DescentState:
-    return replace(state, accepted=False, proposal=Finding(status, message))
 
 
 def _too_long(objective: Objective, state: DescentState, step: float) -> str:
