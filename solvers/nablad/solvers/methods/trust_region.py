@@ -1,0 +1,218 @@
+r"""Trust regions: whether to take a step, and how far the next may go.
+
+A model predicts that the step s lowers f by `predicted` > 0, and is trusted where ||D s|| <= radius. The trial tells
+how far it was right (Conn, Gould and Toint 2000, chapter 6; Nocedal and Wright 2006, algorithm 4.1):
+
+    ratio = (f(theta) - f(theta + s)) / predicted
+
+- The step is taken if ratio > 1e-4: any real decrease, as MINPACK has it (More 1978). A trial that is NaN or infinite,
+  in value or gradient, is refused like any other, and the radius shrinks to a tenth of that step: it cannot freeze
+  there (scipy #12503).
+- ratio < 1/4: the radius becomes that share of ||D s|| at which the parabola through f(theta), the slope g's and
+  f(theta + s) has its minimum, kept between a tenth and a half (Dennis and Schnabel 1996, A6.4.5). It is the length
+  that counts, not the old radius: a Newton step that was refused well inside would otherwise be proposed again.
+- ratio > 3/4 and the step ended at the edge: the radius becomes `GROWTH` times its length. A step that ended inside
+  says nothing of what lies beyond. Between 1/4 and 3/4 the radius stays.
+
+Near a minimum f's differences drown in its roundoff. Where `predicted` and the difference are both within 100 eps |f|,
+the decrease is taken from slopes instead,
+
+    -(g's + g(theta + s)'s) / 2,
+
+which is the same number for a quadratic and has no cancellation (the trapezoidal rule; the idea is Hager and Zhang's,
+2005). All is relative to f and to the steps themselves: no number here has units.
+
+Interface. `search` is the whole inner loop: it asks `propose(radius, refused)` for a `Proposal` until one is taken, and
+returns an `Outcome` with the point, its gradient and the radius for the next iteration. `refused` is the trial that was
+just refused (None at first), for a proposer that has more than one model and learns from it. The proposer keeps its
+points within bounds, and says in `at_edge` whether a larger radius would have given a longer step. For other loops
+`ratio_of` and `radius_after` are its two parts. `failure` words the end of a search that found nothing.
+
+A refused trial costs one value (and a gradient, where `eager` bet on success); an accepted one value and gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite
+from nablad.solvers.objective import Objective
+from nablad.solvers.status import Status
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """Settings of the region."""
+
+    initial_radius: float | None = None
+    """The first step's greatest length, as a share of theta's at the start, each in the scaled norm ||D .||; of the
+    unbounded step's length where theta is 0. None: the method's own choice, free of units."""
+
+    def __post_init__(self) -> None:
+        if self.initial_radius is not None and not 0.0 < self.initial_radius < math.inf:
+            raise ValueError(f"initial_radius must be positive and finite, got {self.initial_radius}")
+
+
+ACCEPTANCE = 1e-4
+"""The least ratio of a step that is taken."""
+POOR = 0.25
+GOOD = 0.75
+GROWTH = 2.0
+NONFINITE_SHRINK = 0.1
+LEAST_SHRINK, MOST_SHRINK = 0.1, 0.5
+"""A refused step's length is cut to between these shares of itself."""
+MAX_TRIALS = 60
+"""Sixty halvings span 18 orders of magnitude, more than a radius and the last bit of theta are apart."""
+NOISE_FACTOR = 100.0
+"""The roundoff of f, in eps |f|."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A step that a model proposes, and what it promises."""
+
+    theta: FloatArray
+    """The trial point, shape (p,), within bounds."""
+    step: FloatArray
+    """From the point where the search stands, shape (p,)."""
+    length: float
+    """||D step||, in the norm in which the radius is meant."""
+    predicted: float
+    """The decrease of f by the model."""
+    at_edge: bool
+    """The radius alone kept the step from being longer."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A trial that was not taken."""
+
+    proposal: Proposal
+    value: float
+    """f there; inf for NaN, and where the gradient was not finite."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """The trial that was taken."""
+
+    proposal: Proposal
+    value: float
+    gradient: FloatArray
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found; `arrival` is None if nothing was acceptable."""
+
+    arrival: Arrival | None
+    radius: float
+    """For the next search."""
+    trials: int
+    nonfinite: int
+    """How many of them were NaN or infinite, in value or gradient."""
+    last: Proposal | None
+    """The last trial; None if none was made."""
+    plunged: bool = False
+    """A trial's value was -inf."""
+
+
+Propose = Callable[[float, Refused | None], Proposal]
+
+
+def search(
+    objective: Objective,
+    value: float,
+    gradient: FloatArray,
+    propose: Propose,
+    radius: float,
+    *,
+    eager: bool = True,
+) -> Outcome:
+    """Try steps from a point with this value and gradient until one is taken.
+
+    `eager` asks the first trial for value and gradient at once, which costs less where it is probably taken. Raises
+    Interrupted when a limit of the run is met.
+    """
+    refused: Refused | None = None
+    nonfinite, last = 0, None
+    for count in range(1, MAX_TRIALS + 1):
+        proposal = propose(radius, refused)
+        if not proposal.predicted > 0.0 or not bool(proposal.step.any()):
+            return Outcome(None, radius, count - 1, nonfinite, last)
+        last = proposal
+        there, slope_there = _evaluate(objective, proposal.theta, with_gradient=eager and count == 1)
+        if there == -math.inf:
+            return Outcome(None, radius, count, nonfinite, last, plunged=True)
+        slope = float(gradient.dot(proposal.step))
+        noise = NOISE_FACTOR * epsilon(gradient.dtype) * abs(value)
+        ratio = ratio_of(value - there, proposal.predicted, noise)
+        if math.isnan(ratio) or ratio > ACCEPTANCE:
+            if slope_there is None:
+                slope_there = objective.gradient(proposal.theta)
+            if not is_finite(slope_there):
+                there, ratio = math.inf, -math.inf
+            elif math.isnan(ratio):
+                ratio = -0.5 * (slope + float(slope_there.dot(proposal.step))) / proposal.predicted
+        actual = value - there
+        if ratio > ACCEPTANCE:
+            assert slope_there is not None
+            arrival = Arrival(proposal, there, slope_there, ratio)
+            return Outcome(arrival, radius_after(radius, proposal, ratio, slope, actual), count, nonfinite, last)
+        nonfinite += not math.isfinite(there)
+        radius = radius_after(radius, proposal, ratio, slope, actual)
+        refused = Refused(proposal, there)
+    return Outcome(None, radius, MAX_TRIALS, nonfinite, last)
+
+
+def ratio_of(actual: float, predicted: float, noise: float) -> float:
+    """actual / predicted, -inf for a trial that is not finite, and NaN where both are lost in `noise`, f's roundoff:
+    then the slopes must tell."""
+    if not math.isfinite(actual):
+        return -math.inf
+    if predicted <= noise and abs(actual) <= noise:
+        return math.nan
+    return actual / predicted
+
+
+def radius_after(radius: float, proposal: Proposal, ratio: float, slope: float, actual: float) -> float:
+    """The radius after a trial with this ratio, slope g's and decrease `actual` (-inf if it was not finite)."""
+    if not math.isfinite(actual):
+        return NONFINITE_SHRINK * proposal.length
+    if ratio < POOR:
+        # With phi(0) = f, phi'(0) = slope and phi(1) = f - actual.
+        bend = slope + actual
+        best = 0.5 * slope / bend if bend < 0.0 else MOST_SHRINK
+        return min(max(best, LEAST_SHRINK), MOST_SHRINK) * proposal.length
+    if ratio > GOOD and proposal.at_edge:
+        return max(radius, GROWTH * proposal.length)
+    return radius
+
+
+def _evaluate(objective: Objective, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
+    """The value, NaN as +inf, and perhaps the gradient."""
+    gradient = None
+    if with_gradient:
+        value, gradient = objective.value_and_gradient(theta)
+    else:
+        value = objective.value(theta)
+    return (math.inf if math.isnan(value) else value), gradient
+
+
+def failure(found: Outcome, gradient_norm: float) -> tuple[Status, str]:
+    """What a search without an acceptable trial says of the run."""
+    if found.plunged:
+        return Status.UNBOUNDED, "The value is -inf at a trial within the trust region."
+    if found.nonfinite and found.nonfinite == found.trials:
+        return (
+            Status.NONFINITE,
+            f"All {found.trials} trials, to a trust region of radius {found.radius:.1e}, were NaN or infinite.",
+        )
+    return (
+        Status.LINE_SEARCH_STALLED,
+        f"No step lowered the objective, down to a trust region of radius {found.radius:.1e} ({found.trials} trials); "
+        f"the gradient norm is {gradient_norm:.3e}.",
+    )
