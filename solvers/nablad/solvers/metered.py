@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nablad.solvers.bounds import Bounds
 from nablad.solvers.control import Limits
 from nablad.solvers.objective import (
+    Batch,
     Capabilities,
     Counters,
     Explaining,
@@ -44,6 +45,8 @@ class Metered:
         self.capabilities: Capabilities = inner.capabilities
         self.counters: Counters = inner.counters
         self.bounds = bounds
+        self._bought = 0
+        """Rows of the evaluations paid for that no batch has used."""
 
     def value(self, theta: FloatArray) -> float:
         self.limits.spend()
@@ -145,5 +148,37 @@ class Metered:
         """What is not finite at theta, in words, if the objective can tell."""
         return self.inner.explain(theta) if isinstance(self.inner, Explaining) else None
 
-    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Objective:
-        return Metered(self.inner.batch(indices), self.limits, self.bounds)
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Batch:
+        return _MeteredBatch(self, self.inner.batch(indices))
+
+    def pay_rows(self, rows: int) -> None:
+        """Allow an evaluation of so many rows, or raise Interrupted.
+
+        Whole evaluations of value and gradient are bought in advance, N rows each: the batches of one pass over the
+        data count as one, whatever their size.
+        """
+        if self._bought >= rows:
+            self.limits.checkpoint()
+        while self._bought < rows:
+            self.limits.spend()
+            self.counters.value += 1
+            self.counters.gradient += 1
+            self._bought += self.rows
+        self._bought -= rows
+
+
+class _MeteredBatch:
+    """A batch that is paid by its rows."""
+
+    def __init__(self, owner: Metered, inner: Batch) -> None:
+        self.rows = inner.rows
+        self._owner = owner
+        self._inner = inner
+
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        self._owner.pay_rows(self.rows)
+        begin = perf_counter()
+        try:
+            return self._inner.value_and_gradient(theta)
+        finally:
+            self._owner.seconds += perf_counter() - begin

@@ -37,7 +37,7 @@ class Capabilities:
     quadratic: bool = False
     """f is a quadratic in theta: its Hessian is the same everywhere."""
     separable: bool = False
-    """f is a sum over data rows (and a penalty): `batch` may be called."""
+    """f is a sum or mean over data rows, with or without a penalty: `batch` may be called."""
 
 
 @dataclass
@@ -86,6 +86,23 @@ class Linearization(Protocol):
     def gradient(self) -> FloatArray: ...
     def hvp(self, v: FloatArray) -> FloatArray:
         """H v at the point; v and the result have shape (p,)."""
+        ...
+
+
+class Batch(Protocol):
+    """An estimate of an objective from b of its N data rows, unbiased where they are drawn evenly at random.
+
+    With f(theta) = c(theta) + sum_n h_n(theta), it is c + (N / b) sum of h_n over the batch: the mean over all batches
+    of a partition, weighted by their rows, is f itself. A mean's 1 / N belongs to h_n, a penalty to c.
+    """
+
+    @property
+    def rows(self) -> int:
+        """b."""
+        ...
+
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """The estimates of f and df/dtheta, shape (p,); may be NaN or infinite. A Counters does not count them."""
         ...
 
 
@@ -142,8 +159,8 @@ class Objective(Protocol):
 
     def gram(self, theta: FloatArray) -> Gram: ...
     def tsqr(self, theta: FloatArray) -> Tsqr: ...
-    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Objective:
-        """The objective over these rows only."""
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Batch:
+        """An unbiased estimate of this objective from these rows."""
         ...
 
 

@@ -81,17 +81,6 @@ def test_fewer_rows_than_columns(rows: int) -> None:
     np.testing.assert_allclose(tsqr.r.T @ tsqr.r, features.T @ features, atol=1e-9)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_batch_keeps_the_reduction(reduction: str) -> None:
-    objective = LeastSquares(PHI, Y, reduction=reduction).objective()
-    chosen = np.array([5, 3, 3, 900])
-    batch = objective.batch(chosen)
-    theta = RNG.normal(size=D)
-    squares = (Y[chosen] - PHI[chosen] @ theta) ** 2
-    assert batch.rows == 4
-    np.testing.assert_allclose(batch.value(theta), getattr(squares, reduction)(), rtol=1e-12)
-
-
 def test_memory_mapped_features_are_attached(tmp_path: Any) -> None:
     path = tmp_path / "features.npy"
     np.save(path, PHI)

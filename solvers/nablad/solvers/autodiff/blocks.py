@@ -149,7 +149,8 @@ class Evaluator:
     """A program on given data: owns workspaces and accumulators. Used by one thread at a time.
 
     `data` maps the names of the inputs with rows to arrays. `checkpoint` is called before every block, in the thread
-    that runs it; what it raises ends the evaluation, and the evaluator may be used again.
+    that runs it; what it raises ends the evaluation, and the evaluator may be used again. Where the rows are drawn from
+    a `population` of so many, the graph's number of rows is that, and sums over rows are scaled up to it.
     """
 
     def __init__(
@@ -159,9 +160,13 @@ class Evaluator:
         rows: int,
         checkpoint: Callable[[], None] | None = None,
         threads: int = 1,
+        population: int | None = None,
     ) -> None:
         self.program = program
         self._rows = rows
+        total = rows if population is None else population
+        self._total = total
+        self._scale = total / rows if rows else 1.0
         self._checkpoint = checkpoint
         block = program.block_rows if program.separable else rows
         if not program.separable and program.body.bytes(rows) > WHOLE_LIMIT:
@@ -170,10 +175,10 @@ class Evaluator:
         self._data = tuple(data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0])
         self._busy = threading.Lock()
         self._parameters = [np.empty(concrete(x.shape, rows), program.head.dtype) for x in program.head.graph.inputs]
-        self._head = Workspace(program.head, 1, rows)
-        self._tail = Workspace(program.tail, 1, rows)
+        self._head = Workspace(program.head, 1, total)
+        self._tail = Workspace(program.tail, 1, total)
         self._block = min(rows, max(1, block))
-        self._workers = [Workspace(program.body, self._block, rows)] if self._stripes else []
+        self._workers = [Workspace(program.body, self._block, total)] if self._stripes else []
         self._threads = max(1, min(threads, len(self._stripes)))
         summed = [concrete(x.shape, rows) for x in program.body.graph.outputs[: program.sums]]
         self._sums = [[np.zeros(shape, program.body.dtype) for shape in summed] for _ in self._stripes]
@@ -233,6 +238,9 @@ class Evaluator:
         for later in self._sums[1:]:
             for total, part in zip(first, later, strict=True):
                 np.add(total, part, total)
+        if self._scale != 1.0:
+            for total in first:
+                np.multiply(total, self._scale, total)
         return first
 
     def _gather(self) -> tuple[list[Array], Sink]:
@@ -262,7 +270,7 @@ class Evaluator:
 
     def _run_threads(self, shared: Sequence[Array], sink: Sink) -> None:
         while len(self._workers) < self._threads:
-            self._workers.append(Workspace(self.program.body, self._block, self._rows))
+            self._workers.append(Workspace(self.program.body, self._block, self._total))
         todo = iter(range(len(self._stripes)))
         turn = threading.Lock()
         failed = threading.Event()

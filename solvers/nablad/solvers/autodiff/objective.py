@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
+from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler, is_sum_over_rows
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.checked import Checked, Nonfinite
 from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
@@ -59,6 +60,7 @@ class GraphObjective:
         self._checkpoint = checkpoint
         self._threads = threads
         self._evaluators: dict[str, Evaluator] = {}
+        self._samplers: dict[int, Sampler] = {}
         self._by_rows = {x.name for x in compiled.problem.data if row_size(x.shape)[0]}
         self._fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
         self._theta = compiled.problem.parameters.name
@@ -74,7 +76,7 @@ class GraphObjective:
             residual=compiled.problem.residual is not None,
             affine=compiled.residual_class is Linearity.AFFINE,
             quadratic=compiled.objective_class is not Linearity.NONE,
-            separable=compiled.program("value").separable and self.rows > 0,
+            separable=self.rows > 0 and is_sum_over_rows(compiled.program("value")),
         )
 
     def value(self, theta: FloatArray) -> float:
@@ -174,16 +176,28 @@ class GraphObjective:
         fold = TsqrFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
         return self._fold(theta, fold)
 
-    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> GraphObjective:
-        """The objective over these rows only (copied), with the same reduction and the whole penalty.
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> GraphBatch:
+        """An unbiased estimate of the objective from these rows (batches.py), some perhaps several times.
 
-        A mean becomes the batch's mean; a sum its sum. Counters of its own.
+        Raises UnsupportedObjective if the objective is no sum over rows, ValueError for no row, IndexError for a row
+        that is not there.
         """
-        chosen = np.asarray(indices, np.intp)
-        data = {k: np.ascontiguousarray(x[chosen]) if k in self._by_rows else x for k, x in self._data.items()}
-        return GraphObjective(
-            self._compiled, data, checkpoint=self._checkpoint, threads=self._threads, labels=self._labels
-        )
+        if not self.capabilities.separable:
+            raise UnsupportedObjective("batch", "separable", "batch needs an objective that is a sum over data rows")
+        chosen = np.array(indices, np.intp)
+        if chosen.ndim != 1 or not chosen.size:
+            raise ValueError(f"a batch is a list of rows, at least one; got an array of shape {chosen.shape}")
+        if chosen.min() < 0 or chosen.max() >= self.rows:
+            raise IndexError(f"a batch's rows lie in 0 ... {self.rows - 1}; got {chosen.min()} ... {chosen.max()}")
+        sampler = self._samplers.pop(chosen.size, None)
+        if sampler is None:
+            program = self._compiled.program("value_and_gradient")
+            columns = {x.name: self._data[x.name] for x in program.graph.inputs if x.name in self._by_rows}
+            sampler = Sampler(program, columns, chosen.size, self.rows, self._checkpoint, self._threads)
+            while len(self._samplers) >= LENGTHS_KEPT:
+                del self._samplers[next(iter(self._samplers))]
+        self._samplers[chosen.size] = sampler
+        return GraphBatch(chosen, sampler, self._parameters)
 
     def first_nonfinite(self, theta: FloatArray) -> Nonfinite | None:
         """Checked mode: the first value, else the first adjoint, that is not finite at theta; None if all are."""
