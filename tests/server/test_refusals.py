@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from server.running import TIMEOUT, Running, data, endless, least_squares, quick, refused, result_of, serving
 
-from nablad.server.worker import definitions
+from nablad.server.worker import definitions, method_definitions
 from nablad.v1 import event_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2, tensor_pb2
 from nablad.wire.tensors import encode
 
@@ -215,13 +215,11 @@ def test_the_border_knows_every_field_of_the_wire() -> None:
         (definitions.Expression, expression_pb2.Expression),
         (definitions.NamedArray, tensor_pb2.NamedTensor),
         (definitions.Layer, model_pb2.Layer),
-        (definitions.Method, method_pb2.Method),
-        (definitions.GradientDescent, method_pb2.GradientDescent),
-        (definitions.ConstantStep, method_pb2.ConstantStep),
-        (definitions.ArmijoSearch, method_pb2.ArmijoSearch),
-        (definitions.Newton, method_pb2.Newton),
         (definitions.Stopping, method_pb2.Stopping),
         (definitions.RecordTheta, solver_pb2.RecordTheta),
+        (definitions.Bounds, solver_pb2.Bounds),
     ]
+    of_methods = set(method_pb2.DESCRIPTOR.message_types_by_name) - {"Stopping"}
+    pairs += [(getattr(method_definitions, name), getattr(method_pb2, name)) for name in sorted(of_methods)]
     for definition, message in pairs:
         assert set(definition.model_fields) == {field.name for field in message.DESCRIPTOR.fields}, definition

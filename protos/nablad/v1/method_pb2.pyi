@@ -427,7 +427,9 @@ Global___LBFGS: typing_extensions.TypeAlias = LBFGS
 
 @typing.final
 class StochasticGradientDescent(google.protobuf.message.Message):
-    """Steps along gradients of a few rows at a time; an iteration is an epoch, one pass over all rows."""
+    """Steps along gradients of a few rows at a time; an iteration is an epoch, one pass over all rows. For objectives that
+    are sums over data rows. The loss and gradient reported of an iterate are those of all rows.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -443,7 +445,7 @@ class StochasticGradientDescent(google.protobuf.message.Message):
     """In [0, 1)."""
     nesterov: builtins.bool
     batch_size: builtins.int
-    """Rows in a batch; at most the number of rows."""
+    """Rows in a batch; at most the number of rows. 32 unless given."""
     seed: builtins.int
     """Of the order of the rows. 0 unless given."""
     @property

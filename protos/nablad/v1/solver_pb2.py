@@ -31,7 +31,7 @@ from nablad.v1 import model_pb2 as nablad_dot_v1_dot_model__pb2
 from nablad.v1 import tensor_pb2 as nablad_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nablad/v1/solver.proto\x12\tnablad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15nablad/v1/event.proto\x1a\x16nablad/v1/method.proto\x1a\x15nablad/v1/model.proto\x1a\x16nablad/v1/tensor.proto\"\xa6\x02\n\tSolveSpec\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.nablad.v1.Model\x12!\n\x06method\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Method\x12%\n\x08stopping\x18\x03 \x01(\x0b\x32\x13.nablad.v1.Stopping\x12%\n\x05start\x18\x04 \x01(\x0b\x32\x11.nablad.v1.TensorH\x00\x88\x01\x01\x12,\n\x0crecord_theta\x18\x05 \x01(\x0b\x32\x16.nablad.v1.RecordTheta\x12\x1d\n\x15\x63\x61ncel_when_unwatched\x18\x06 \x01(\x08\x12\r\n\x05title\x18\x07 \x01(\t\x12!\n\x06\x62ounds\x18\x08 \x01(\x0b\x32\x11.nablad.v1.BoundsB\x08\n\x06_start\"L\n\x06\x42ounds\x12 \n\x05lower\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x05upper\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\"S\n\x0bRecordTheta\x12\x0f\n\x05never\x18\x01 \x01(\x08H\x00\x12\x0f\n\x05\x65very\x18\x02 \x01(\x03H\x00\x12\x18\n\x0e\x62\x65st_and_final\x18\x03 \x01(\x08H\x00\x42\x08\n\x06policy\"\xf7\x03\n\x08SolveJob\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04spec\x18\x02 \x01(\x0b\x32\x14.nablad.v1.SolveSpec\x12\"\n\x05state\x18\x03 \x01(\x0e\x32\x13.nablad.v1.JobState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0equeue_position\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12(\n\x0clast_iterate\x18\x08 \x01(\x0b\x32\x12.nablad.v1.Iterate\x12(\n\x0c\x62\x65st_iterate\x18\t \x01(\x0b\x32\x12.nablad.v1.Iterate\x12&\n\x06result\x18\n \x01(\x0b\x32\x16.nablad.v1.SolveResult\x12\x10\n\x08last_seq\x18\x0b \x01(\x03\x12.\n\rmodel_summary\x18\x0c \x01(\x0b\x32\x17.nablad.v1.ModelSummary\x12\x18\n\x10\x63\x61ncel_requested\x18\r \x01(\x08\x42\x11\n\x0f_queue_position\"t\n\x0cModelSummary\x12\x12\n\nparameters\x18\x01 \x01(\x03\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12)\n\x06layout\x18\x03 \x03(\x0b\x32\x19.nablad.v1.ParameterShape\x12\x17\n\x0f\x65stimated_bytes\x18\x04 \x01(\x03\"-\n\x0eParameterShape\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\"\x90\x01\n\x08Thinning\x12\x0f\n\x05\x65very\x18\x01 \x01(\x03H\x00\x12-\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x14\n\nper_decade\x18\x03 \x01(\x05H\x00\x12\x10\n\x06\x62udget\x18\x04 \x01(\x03H\x00\x12\x12\n\nomit_theta\x18\x05 \x01(\x08\x42\x08\n\x06policy\"m\n\x0cSolveRequest\x12\"\n\x04spec\x18\x01 \x01(\x0b\x32\x14.nablad.v1.SolveSpec\x12%\n\x08thinning\x18\x02 \x01(\x0b\x32\x13.nablad.v1.Thinning\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"f\n\x15\x43reateSolveJobRequest\x12\"\n\x04spec\x18\x01 \x01(\x0b\x32\x14.nablad.v1.SolveSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"\"\n\x12GetSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"b\n\x14ListSolveJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12#\n\x06states\x18\x03 \x03(\x0e\x32\x13.nablad.v1.JobState\"Y\n\x15ListSolveJobsResponse\x12\'\n\nsolve_jobs\x18\x01 \x03(\x0b\x32\x13.nablad.v1.SolveJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x15\x44\x65leteSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"^\n\x14WatchSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12%\n\x08thinning\x18\x03 \x01(\x0b\x32\x13.nablad.v1.Thinning\"\x93\x01\n\x0ePredictRequest\x12\x11\n\tsolve_job\x18\x01 \x01(\t\x12!\n\x06inputs\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12$\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32\x16.nablad.v1.NamedTensor\x12%\n\x08interval\x18\x04 \x01(\x0b\x32\x13.nablad.v1.Interval\"6\n\x08Interval\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x12\n\x05level\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_level\"y\n\x0fPredictResponse\x12\"\n\x07outputs\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x05lower\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x05upper\x18\x03 \x01(\x0b\x32\x11.nablad.v1.Tensor2\xd6\x04\n\rSolverService\x12>\n\x05Solve\x12\x17.nablad.v1.SolveRequest\x1a\x1a.nablad.v1.SolveEventBlock0\x01\x12G\n\x0e\x43reateSolveJob\x12 .nablad.v1.CreateSolveJobRequest\x1a\x13.nablad.v1.SolveJob\x12\x41\n\x0bGetSolveJob\x12\x1d.nablad.v1.GetSolveJobRequest\x1a\x13.nablad.v1.SolveJob\x12R\n\rListSolveJobs\x12\x1f.nablad.v1.ListSolveJobsRequest\x1a .nablad.v1.ListSolveJobsResponse\x12G\n\x0e\x43\x61ncelSolveJob\x12 .nablad.v1.CancelSolveJobRequest\x1a\x13.nablad.v1.SolveJob\x12J\n\x0e\x44\x65leteSolveJob\x12 .nablad.v1.DeleteSolveJobRequest\x1a\x16.google.protobuf.Empty\x12N\n\rWatchSolveJob\x12\x1f.nablad.v1.WatchSolveJobRequest\x1a\x1a.nablad.v1.SolveEventBlock0\x01\x12@\n\x07Predict\x12\x19.nablad.v1.PredictRequest\x1a\x1a.nablad.v1.PredictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nablad/v1/solver.proto\x12\tnablad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15nablad/v1/event.proto\x1a\x16nablad/v1/method.proto\x1a\x15nablad/v1/model.proto\x1a\x16nablad/v1/tensor.proto\"\xa6\x02\n\tSolveSpec\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.nablad.v1.Model\x12!\n\x06method\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Method\x12%\n\x08stopping\x18\x03 \x01(\x0b\x32\x13.nablad.v1.Stopping\x12%\n\x05start\x18\x04 \x01(\x0b\x32\x11.nablad.v1.TensorH\x00\x88\x01\x01\x12,\n\x0crecord_theta\x18\x05 \x01(\x0b\x32\x16.nablad.v1.RecordTheta\x12\x1d\n\x15\x63\x61ncel_when_unwatched\x18\x06 \x01(\x08\x12\r\n\x05title\x18\x07 \x01(\t\x12!\n\x06\x62ounds\x18\x08 \x01(\x0b\x32\x11.nablad.v1.BoundsB\x08\n\x06_start\"L\n\x06\x42ounds\x12 \n\x05lower\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x05upper\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\"S\n\x0bRecordTheta\x12\x0f\n\x05never\x18\x01 \x01(\x08H\x00\x12\x0f\n\x05\x65very\x18\x02 \x01(\x03H\x00\x12\x18\n\x0e\x62\x65st_and_final\x18\x03 \x01(\x08H\x00\x42\x08\n\x06policy\"\xf7\x03\n\x08SolveJob\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04spec\x18\x02 \x01(\x0b\x32\x14.nablad.v1.SolveSpec\x12\"\n\x05state\x18\x03 \x01(\x0e\x32\x13.nablad.v1.JobState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0equeue_position\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12(\n\x0clast_iterate\x18\x08 \x01(\x0b\x32\x12.nablad.v1.Iterate\x12(\n\x0c\x62\x65st_iterate\x18\t \x01(\x0b\x32\x12.nablad.v1.Iterate\x12&\n\x06result\x18\n \x01(\x0b\x32\x16.nablad.v1.SolveResult\x12\x10\n\x08last_seq\x18\x0b \x01(\x03\x12.\n\rmodel_summary\x18\x0c \x01(\x0b\x32\x17.nablad.v1.ModelSummary\x12\x18\n\x10\x63\x61ncel_requested\x18\r \x01(\x08\x42\x11\n\x0f_queue_position\"\x9b\x01\n\x0cModelSummary\x12\x12\n\nparameters\x18\x01 \x01(\x03\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12)\n\x06layout\x18\x03 \x03(\x0b\x32\x19.nablad.v1.ParameterShape\x12\x17\n\x0f\x65stimated_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x15\n\rmethod_reason\x18\x06 \x01(\t\"-\n\x0eParameterShape\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\"\x90\x01\n\x08Thinning\x12\x0f\n\x05\x65very\x18\x01 \x01(\x03H\x00\x12-\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x14\n\nper_decade\x18\x03 \x01(\x05H\x00\x12\x10\n\x06\x62udget\x18\x04 \x01(\x03H\x00\x12\x12\n\nomit_theta\x18\x05 \x01(\x08\x42\x08\n\x06policy\"m\n\x0cSolveRequest\x12\"\n\x04spec\x18\x01 \x01(\x0b\x32\x14.nablad.v1.SolveSpec\x12%\n\x08thinning\x18\x02 \x01(\x0b\x32\x13.nablad.v1.Thinning\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"f\n\x15\x43reateSolveJobRequest\x12\"\n\x04spec\x18\x01 \x01(\x0b\x32\x14.nablad.v1.SolveSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"\"\n\x12GetSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"b\n\x14ListSolveJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12#\n\x06states\x18\x03 \x03(\x0e\x32\x13.nablad.v1.JobState\"Y\n\x15ListSolveJobsResponse\x12\'\n\nsolve_jobs\x18\x01 \x03(\x0b\x32\x13.nablad.v1.SolveJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x15\x44\x65leteSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"^\n\x14WatchSolveJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12%\n\x08thinning\x18\x03 \x01(\x0b\x32\x13.nablad.v1.Thinning\"\x93\x01\n\x0ePredictRequest\x12\x11\n\tsolve_job\x18\x01 \x01(\t\x12!\n\x06inputs\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12$\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32\x16.nablad.v1.NamedTensor\x12%\n\x08interval\x18\x04 \x01(\x0b\x32\x13.nablad.v1.Interval\"6\n\x08Interval\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x12\n\x05level\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_level\"y\n\x0fPredictResponse\x12\"\n\x07outputs\x18\x01 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x05lower\x18\x02 \x01(\x0b\x32\x11.nablad.v1.Tensor\x12 \n\x05upper\x18\x03 \x01(\x0b\x32\x11.nablad.v1.Tensor2\xd6\x04\n\rSolverService\x12>\n\x05Solve\x12\x17.nablad.v1.SolveRequest\x1a\x1a.nablad.v1.SolveEventBlock0\x01\x12G\n\x0e\x43reateSolveJob\x12 .nablad.v1.CreateSolveJobRequest\x1a\x13.nablad.v1.SolveJob\x12\x41\n\x0bGetSolveJob\x12\x1d.nablad.v1.GetSolveJobRequest\x1a\x13.nablad.v1.SolveJob\x12R\n\rListSolveJobs\x12\x1f.nablad.v1.ListSolveJobsRequest\x1a .nablad.v1.ListSolveJobsResponse\x12G\n\x0e\x43\x61ncelSolveJob\x12 .nablad.v1.CancelSolveJobRequest\x1a\x13.nablad.v1.SolveJob\x12J\n\x0e\x44\x65leteSolveJob\x12 .nablad.v1.DeleteSolveJobRequest\x1a\x16.google.protobuf.Empty\x12N\n\rWatchSolveJob\x12\x1f.nablad.v1.WatchSolveJobRequest\x1a\x1a.nablad.v1.SolveEventBlock0\x01\x12@\n\x07Predict\x12\x19.nablad.v1.PredictRequest\x1a\x1a.nablad.v1.PredictResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,34 +46,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDTHETA']._serialized_end=683
   _globals['_SOLVEJOB']._serialized_start=686
   _globals['_SOLVEJOB']._serialized_end=1189
-  _globals['_MODELSUMMARY']._serialized_start=1191
-  _globals['_MODELSUMMARY']._serialized_end=1307
-  _globals['_PARAMETERSHAPE']._serialized_start=1309
-  _globals['_PARAMETERSHAPE']._serialized_end=1354
-  _globals['_THINNING']._serialized_start=1357
-  _globals['_THINNING']._serialized_end=1501
-  _globals['_SOLVEREQUEST']._serialized_start=1503
-  _globals['_SOLVEREQUEST']._serialized_end=1612
-  _globals['_CREATESOLVEJOBREQUEST']._serialized_start=1614
-  _globals['_CREATESOLVEJOBREQUEST']._serialized_end=1716
-  _globals['_GETSOLVEJOBREQUEST']._serialized_start=1718
-  _globals['_GETSOLVEJOBREQUEST']._serialized_end=1752
-  _globals['_LISTSOLVEJOBSREQUEST']._serialized_start=1754
-  _globals['_LISTSOLVEJOBSREQUEST']._serialized_end=1852
-  _globals['_LISTSOLVEJOBSRESPONSE']._serialized_start=1854
-  _globals['_LISTSOLVEJOBSRESPONSE']._serialized_end=1943
-  _globals['_CANCELSOLVEJOBREQUEST']._serialized_start=1945
-  _globals['_CANCELSOLVEJOBREQUEST']._serialized_end=1982
-  _globals['_DELETESOLVEJOBREQUEST']._serialized_start=1984
-  _globals['_DELETESOLVEJOBREQUEST']._serialized_end=2021
-  _globals['_WATCHSOLVEJOBREQUEST']._serialized_start=2023
-  _globals['_WATCHSOLVEJOBREQUEST']._serialized_end=2117
-  _globals['_PREDICTREQUEST']._serialized_start=2120
-  _globals['_PREDICTREQUEST']._serialized_end=2267
-  _globals['_INTERVAL']._serialized_start=2269
-  _globals['_INTERVAL']._serialized_end=2323
-  _globals['_PREDICTRESPONSE']._serialized_start=2325
-  _globals['_PREDICTRESPONSE']._serialized_end=2446
-  _globals['_SOLVERSERVICE']._serialized_start=2449
-  _globals['_SOLVERSERVICE']._serialized_end=3047
+  _globals['_MODELSUMMARY']._serialized_start=1192
+  _globals['_MODELSUMMARY']._serialized_end=1347
+  _globals['_PARAMETERSHAPE']._serialized_start=1349
+  _globals['_PARAMETERSHAPE']._serialized_end=1394
+  _globals['_THINNING']._serialized_start=1397
+  _globals['_THINNING']._serialized_end=1541
+  _globals['_SOLVEREQUEST']._serialized_start=1543
+  _globals['_SOLVEREQUEST']._serialized_end=1652
+  _globals['_CREATESOLVEJOBREQUEST']._serialized_start=1654
+  _globals['_CREATESOLVEJOBREQUEST']._serialized_end=1756
+  _globals['_GETSOLVEJOBREQUEST']._serialized_start=1758
+  _globals['_GETSOLVEJOBREQUEST']._serialized_end=1792
+  _globals['_LISTSOLVEJOBSREQUEST']._serialized_start=1794
+  _globals['_LISTSOLVEJOBSREQUEST']._serialized_end=1892
+  _globals['_LISTSOLVEJOBSRESPONSE']._serialized_start=1894
+  _globals['_LISTSOLVEJOBSRESPONSE']._serialized_end=1983
+  _globals['_CANCELSOLVEJOBREQUEST']._serialized_start=1985
+  _globals['_CANCELSOLVEJOBREQUEST']._serialized_end=2022
+  _globals['_DELETESOLVEJOBREQUEST']._serialized_start=2024
+  _globals['_DELETESOLVEJOBREQUEST']._serialized_end=2061
+  _globals['_WATCHSOLVEJOBREQUEST']._serialized_start=2063
+  _globals['_WATCHSOLVEJOBREQUEST']._serialized_end=2157
+  _globals['_PREDICTREQUEST']._serialized_start=2160
+  _globals['_PREDICTREQUEST']._serialized_end=2307
+  _globals['_INTERVAL']._serialized_start=2309
+  _globals['_INTERVAL']._serialized_end=2363
+  _globals['_PREDICTRESPONSE']._serialized_start=2365
+  _globals['_PREDICTRESPONSE']._serialized_end=2486
+  _globals['_SOLVERSERVICE']._serialized_start=2489
+  _globals['_SOLVERSERVICE']._serialized_end=3087
 # @@protoc_insertion_point(module_scope)

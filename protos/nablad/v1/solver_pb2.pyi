@@ -54,15 +54,15 @@ class SolveSpec(google.protobuf.message.Message):
     def stopping(self) -> nablad.v1.method_pb2.Stopping: ...
     @property
     def start(self) -> nablad.v1.tensor_pb2.Tensor:
-        """Shape (p). The model's own start unless given: zeros for LeastSquares, seeded random weights for Network, the start
-        values of an Expression.
+        """Shape (p), within the bounds. The model's own start unless given, moved into the bounds: zeros for LeastSquares,
+        seeded random weights for Network, the start values of an Expression.
         """
 
     @property
     def record_theta(self) -> Global___RecordTheta: ...
     @property
     def bounds(self) -> Global___Bounds:
-        """Confines the parameters. Every evaluation lies within."""
+        """Confines the parameters: every point at which the objective is asked lies within. For the methods that can keep it."""
 
     def __init__(
         self,
@@ -84,7 +84,9 @@ Global___SolveSpec: typing_extensions.TypeAlias = SolveSpec
 
 @typing.final
 class Bounds(google.protobuf.message.Message):
-    """lower <= theta <= upper. Of shape (p), or () for all alike; -inf, inf, or nothing at all where a side is open."""
+    """lower <= theta <= upper. Each of shape (p), or () for all parameters alike; -inf and inf, or no tensor at all, leave a
+    side open; equal ones fix a parameter.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -220,12 +222,17 @@ class ModelSummary(google.protobuf.message.Message):
     ROWS_FIELD_NUMBER: builtins.int
     LAYOUT_FIELD_NUMBER: builtins.int
     ESTIMATED_BYTES_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    METHOD_REASON_FIELD_NUMBER: builtins.int
     parameters: builtins.int
     """The length of theta."""
     rows: builtins.int
     """The number of data rows."""
     estimated_bytes: builtins.int
     """Of the worker's own memory, beside the data."""
+    method: builtins.str
+    """The method that will be used, by its name in Method; and why, where none was given."""
+    method_reason: builtins.str
     @property
     def layout(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ParameterShape]:
         """The names and shapes that theta is made of."""
@@ -237,8 +244,10 @@ class ModelSummary(google.protobuf.message.Message):
         rows: builtins.int = ...,
         layout: collections.abc.Iterable[Global___ParameterShape] | None = ...,
         estimated_bytes: builtins.int = ...,
+        method: builtins.str = ...,
+        method_reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["estimated_bytes", b"estimated_bytes", "layout", b"layout", "parameters", b"parameters", "rows", b"rows"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["estimated_bytes", b"estimated_bytes", "layout", b"layout", "method", b"method", "method_reason", b"method_reason", "parameters", b"parameters", "rows", b"rows"]) -> None: ...
 
 Global___ModelSummary: typing_extensions.TypeAlias = ModelSummary
 
@@ -490,7 +499,7 @@ class PredictRequest(google.protobuf.message.Message):
 
     @property
     def interval(self) -> Global___Interval:
-        """Of a sum of squares: how uncertain the outputs are."""
+        """How uncertain the outputs are: of a sum of squares over observations, fitted by its output."""
 
     def __init__(
         self,

@@ -32,10 +32,14 @@ if TYPE_CHECKING:
     from nablad.solvers.events import RecordTheta as RecordTheta
     from nablad.solvers.events import Started as Started
     from nablad.solvers.events import Warning as Warning
+    from nablad.solvers.methods.base import Method as Method
+    from nablad.solvers.methods.base import check_supported as check_supported
     from nablad.solvers.methods.gradient_descent import Constant as Constant
     from nablad.solvers.methods.gradient_descent import GradientDescent as GradientDescent
     from nablad.solvers.methods.line_search import Armijo as Armijo
+    from nablad.solvers.methods.line_search import Wolfe as Wolfe
     from nablad.solvers.methods.newton import Newton as Newton
+    from nablad.solvers.methods.table import METHODS as METHODS
     from nablad.solvers.models import Expression as Expression
     from nablad.solvers.models import InvalidModel as InvalidModel
     from nablad.solvers.models import Layer as Layer
@@ -72,9 +76,11 @@ _HOMES = {
     ),
     "driver": ("run", "solve"),
     "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
+    "methods.base": ("Method", "check_supported"),
     "methods.gradient_descent": ("Constant", "GradientDescent"),
-    "methods.line_search": ("Armijo",),
+    "methods.line_search": ("Armijo", "Wolfe"),
     "methods.newton": ("Newton",),
+    "methods.table": ("METHODS",),
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
     "objective": ("Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
     "report": ("Evidence", "Report", "Seconds", "Statistics"),

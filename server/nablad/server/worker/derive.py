@@ -19,7 +19,9 @@ import numpy as np
 from nablad import solvers
 from nablad.server.frames import Frame
 from nablad.server.worker import descriptions
-from nablad.server.worker.problem import Model, WorkerContext, build, build_model
+from nablad.server.worker.context import WorkerContext
+from nablad.server.worker.models import Model, build_model
+from nablad.server.worker.problem import build
 from nablad.server.worker.replay import NotReached, theta_at
 from nablad.server.worker.violations import Violations
 from nablad.v1 import derivative_pb2 as pb

@@ -11,8 +11,10 @@ import numpy as np
 
 from nablad import solvers
 from nablad.server.frames import Frame, Kind
+from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.derive import derive
-from nablad.server.worker.problem import WorkerContext, build
+from nablad.server.worker.models import build_model
+from nablad.server.worker.problem import build
 from nablad.server.worker.violations import Violations
 from nablad.v1 import solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
@@ -22,12 +24,13 @@ from nablad.wire.tensors import AnyArray
 def validate(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
     """The ModelSummary of a spec. Violations."""
     problem = build(solver_pb2.SolveSpec.FromString(frame.parts[0]), context)
-    problem.model.objective()  # what cannot be compiled is found now
     cost = problem.model.cost()
     summary = solver_pb2.ModelSummary(
         parameters=problem.start.size,
         rows=problem.model.rows,
-        estimated_bytes=cost.workspace_bytes + (cost.hessian_bytes if problem.method.order > 1 else 0),
+        method=problem.method.name,
+        method_reason=problem.chosen.reason,
+        estimated_bytes=cost.workspace_bytes + problem.matrix_bytes,
     )
     for name, shape in problem.model.layout.shapes.items():
         summary.layout.add(name=name, shape=shape)
@@ -38,7 +41,7 @@ def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> b
     """The Tensor of a model's outputs at theta for new data. Violations."""
     message, theta, data = frame.parts
     request = solver_pb2.PredictRequest.FromString(data)
-    model = build(solver_pb2.SolveSpec.FromString(message), context).model
+    model = build_model(solver_pb2.SolveSpec.FromString(message).model, context, "solve_job")
     point = context.array(tensor_pb2.Tensor.FromString(theta), "theta")
     inputs = _new_data(request, context)
     arrays = list(inputs.values()) if isinstance(inputs, dict) else [inputs]

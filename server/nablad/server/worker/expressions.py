@@ -12,6 +12,7 @@ from typing import Any
 from nablad import solvers
 from nablad.server.settings import Limits
 from nablad.server.worker import definitions
+from nablad.server.worker.border import Surroundings
 from nablad.server.worker.violations import Violations
 from nablad.v1 import tensor_pb2
 from nablad.wire import graphs
@@ -19,7 +20,7 @@ from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import AnyArray, decode, join
 
 
-def expression(definition: definitions.Expression, around: definitions.Surroundings, field: str) -> solvers.Expression:
+def expression(definition: definitions.Expression, around: Surroundings, field: str) -> solvers.Expression:
     """The model; `field` is the definition's own path. Violations."""
     source = "graph" if definition.text is None else "text"
     try:
@@ -40,7 +41,7 @@ def _from_text(definition: definitions.Expression) -> solvers.Expression:
     return solvers.Expression.parse(definition.text, **_given(definition))
 
 
-def _from_graph(definition: definitions.Expression, around: definitions.Surroundings) -> solvers.Expression:
+def _from_graph(definition: definitions.Expression, around: Surroundings) -> solvers.Expression:
     def constant(tensor: tensor_pb2.Tensor, field: str) -> AnyArray:
         return decode(tensor, field=field, resolve=around.resolve, fill_limit=around.limits.fill_bytes)
 

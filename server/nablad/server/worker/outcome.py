@@ -44,12 +44,28 @@ def result(report: solvers.Report, problem: Problem, encode: Encode) -> event_pb
         settings_used=flat(
             {"method": report.method, report.method: report.method_settings, "stopping": report.stopping_used}
         ),
+        method_reason=problem.chosen.reason,
     )
     for name, value in problem.model.parameters(report.theta).items():
         message.parameters.add(name=name, value=encode(value))
     if report.last_theta is not report.theta and report.last_theta.tobytes() != report.theta.tobytes():
         message.last_theta.CopyFrom(encode(report.last_theta))
+    if report.statistics is not None:
+        message.statistics.CopyFrom(statistics(report.statistics, encode))
     return message
+
+
+def statistics(found: solvers.Statistics, encode: Encode) -> event_pb2.Statistics:
+    """What the fit says of its parameters; what has no value is absent."""
+    return event_pb2.Statistics(
+        observations=found.observations,
+        degrees_of_freedom=found.degrees_of_freedom,
+        residual_sum_of_squares=found.residual_sum_of_squares,
+        residual_standard_deviation=found.residual_standard_deviation,
+        standard_errors=None if found.standard_errors is None else encode(found.standard_errors),
+        covariance=None if found.covariance is None else encode(found.covariance),
+        warnings=found.warnings,
+    )
 
 
 def termination(report: solvers.Report) -> termination_pb2.Termination:
@@ -70,6 +86,12 @@ def termination(report: solvers.Report) -> termination_pb2.Termination:
             verdict=verdict_number(found.verdict),
             condition=_measured(found.condition),
             rank=found.rank,
+            decrement=_measured(found.decrement),
+            convergence_order=_measured(found.convergence_order),
+            worst_scaled_parameter=found.worst_scaled_parameter,
+            worst_scale=_measured(found.worst_scale),
+            active_bounds=found.active_bounds,
+            note=cut(found.note, 1024),
         ),
     )
 

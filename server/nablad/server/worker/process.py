@@ -23,8 +23,8 @@ from nablad.server import frames
 from nablad.server.datasets.files import FULL, DatasetFiles
 from nablad.server.frames import Frame, FrameError, Kind
 from nablad.server.worker import evaluate, solve
+from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.emitter import Emitter, Flusher
-from nablad.server.worker.problem import WorkerContext
 from nablad.server.worker.violations import Violations
 from nablad.server.worker_config import WorkerConfig
 from nablad.solvers import Control, Interrupted

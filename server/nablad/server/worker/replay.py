@@ -26,6 +26,7 @@ def theta_at(problem: Problem, iteration: int, state: bytes, control: solvers.Co
         control=control,
         record_theta=_Only("never", iteration=iteration),
         resume=state or None,
+        bounds=problem.bounds,
     )
     for event in events:
         if isinstance(event, solvers.Iterate) and event.theta is not None:

@@ -14,8 +14,9 @@ from typing import Any
 from nablad import solvers
 from nablad.server.frames import Frame
 from nablad.server.worker import outcome
+from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.emitter import Emitter
-from nablad.server.worker.problem import Problem, WorkerContext, build
+from nablad.server.worker.problem import Problem, build
 from nablad.v1 import event_pb2, solver_pb2
 
 CHECKPOINT_ITERATIONS = {1: 100, 2: 10}
@@ -122,8 +123,14 @@ def solve(frame: Frame, control: solvers.Control, emitter: Emitter, context: Wor
         problem.stopping,
         control=control,
         record_theta=run.record,
-        checkpoint_every=CHECKPOINT_ITERATIONS[problem.method.order],
+        checkpoint_every=_checkpoint_iterations(problem.method),
         resume=state or None,
+        bounds=problem.bounds,
     )
     for event in events:
         run.take(event)
+
+
+def _checkpoint_iterations(method: solvers.Method[Any]) -> int:
+    """So many iterations from one to the next, at least; an epoch, which is many steps, is worth one."""
+    return 1 if "separable" in method.needs else CHECKPOINT_ITERATIONS[method.order]

@@ -17,7 +17,8 @@ from nablad.server.datasets.files import DatasetFiles
 from nablad.server.frames import Frame, Kind
 from nablad.server.settings import Limits
 from nablad.server.worker import derive, evaluate, outcome
-from nablad.server.worker.problem import WorkerContext, build
+from nablad.server.worker.context import WorkerContext
+from nablad.server.worker.problem import build
 from nablad.v1 import derivative_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2
 from nablad.wire.tensors import encode
 

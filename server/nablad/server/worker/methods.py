@@ -1,0 +1,224 @@
+"""From what a spec says of its method to the solvers' own: a table of rows, defaults where nothing is said.
+
+What no row can know alone is checked here, too: whether the objective has what the method needs, whether the method
+can keep bounds, whether batches fit the rows, and how much memory its matrices take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from nablad import solvers
+from nablad.server.settings import Limits
+from nablad.server.worker import method_definitions as definitions
+from nablad.server.worker.border import Definition
+from nablad.server.worker.violations import Violations
+from nablad.wire.errors import FieldViolation
+from nablad.wire.tensors import join
+
+FIELD = "spec.method"
+T = TypeVar("T")
+later: Any = solvers
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method, where the spec says it, and why it was taken if nobody named one."""
+
+    method: solvers.Method[Any]
+    field: str = FIELD
+    reason: str = ""
+
+
+def choose(
+    given: definitions.Method | None, objective: solvers.Objective, bounds: solvers.Bounds | None, limits: Limits
+) -> Chosen:
+    """The method that a spec asks for, or else the solvers' choice for this objective. Violations."""
+    if given is None:
+        method, reason = solvers.choose_method(objective, bounds)
+        return Chosen(_affordable(method, objective, limits), FIELD, reason)
+    kind, definition = given.chosen
+    field = f"{FIELD}.{kind}"
+    try:
+        method = _METHODS[kind](definition)
+    except (AttributeError, TypeError):
+        raise Violations(
+            [FieldViolation(field, "is not available on this server yet, or not with these settings")]
+        ) from None
+    except ValueError as error:
+        raise Violations([FieldViolation(field, str(error))]) from None
+    _check_fit(method, field, objective, bounds)
+    return Chosen(_affordable(_in_batches(method, definition, field, objective.rows), objective, limits), field)
+
+
+def _check_fit(
+    method: solvers.Method[Any], field: str, objective: solvers.Objective, bounds: solvers.Bounds | None
+) -> None:
+    """Whether the objective has what the method needs, and the method can keep the bounds."""
+    try:
+        solvers.check_supported(method, objective)
+    except solvers.UnsupportedObjective as error:
+        raise Violations([FieldViolation(field, str(error))]) from None
+    if bounds is not None and not method.bounded:
+        able = ", ".join(name for name, other in solvers.METHODS.items() if getattr(other, "bounded", False) is True)
+        text = f"{method.name} cannot keep parameters within bounds; those that can: {able}"
+        raise Violations([FieldViolation(field, text)])
+
+
+def _in_batches(method: T, definition: Definition, field: str, rows: int) -> T:
+    """The method with batches of at most all rows. To ask for larger ones is an error; the default may be larger."""
+    size = getattr(method, "batch_size", 0)
+    if size <= rows:
+        return method
+    if "batch_size" in definition.model_fields_set:
+        text = f"is {size}, and the model has {rows} data row{'s' if rows != 1 else ''}"
+        raise Violations([FieldViolation(join(field, "batch_size"), text)])
+    return replace(method, batch_size=rows)  # type: ignore[type-var]
+
+
+# Memory
+
+
+def _newton_numbers(method: Any, parameters: int) -> int:
+    return 0 if getattr(method, "linear_solver", None) == "cg" else parameters**2
+
+
+_NUMBERS: dict[str, Callable[[Any, int], int]] = {
+    "newton": _newton_numbers,
+    "gauss_newton": lambda method, p: p**2,
+    "levenberg_marquardt": lambda method, p: p**2,
+    "bfgs": lambda method, p: p**2,
+    "lbfgs": lambda method, p: 2 * method.memory * p,
+}
+"""How many a method keeps beside a few vectors: one p x p matrix, or L-BFGS's pairs."""
+
+
+def matrix_bytes(method: solvers.Method[Any], parameters: int, itemsize: int) -> int:
+    """The memory of the method's matrices."""
+    numbers = _NUMBERS.get(method.name)
+    return 0 if numbers is None else numbers(method, parameters) * itemsize
+
+
+def _affordable(method: T, objective: solvers.Objective, limits: Limits) -> T:
+    """Newton's method, where its choice is free and its matrix would be too large, by conjugate gradients."""
+    free = getattr(method, "linear_solver", "") is None
+    if free and objective.size**2 * objective.dtype.itemsize > limits.hessian_bytes:
+        return replace(method, linear_solver="cg")  # type: ignore[type-var]
+    return method
+
+
+def too_large(chosen: Chosen, parameters: int, size: int, limits: Limits) -> FieldViolation:
+    """That the method's matrices take more than is allowed, and what would take less."""
+    text = (
+        f"{chosen.method.name} keeps {size} bytes for {parameters} parameters; at most {limits.hessian_bytes} are "
+        "allowed: lbfgs, nonlinear_conjugate_gradient, gradient_descent, and newton with linear_solver cg need less"
+    )
+    return FieldViolation(chosen.field, text)
+
+
+# The rows
+
+
+def _given(definition: Definition, **names: str) -> dict[str, Any]:
+    """The fields that have a value, under the solvers' names where these differ; the rest is the solvers' default."""
+    given = {name: getattr(definition, name) for name in definition.model_fields_set}
+    return {names.get(name, name): value for name, value in given.items()}
+
+
+def _armijo(definition: definitions.ArmijoSearch, default: solvers.Armijo | None = None) -> solvers.Armijo:
+    return replace(default or solvers.Armijo(), **_given(definition, initial_step="initial"))
+
+
+def _wolfe(definition: definitions.WolfeSearch, default: Any = None) -> Any:
+    return replace(default or later.Wolfe(), **_given(definition, initial_step="initial"))
+
+
+def _with_search(method: T, definition: Any, search: Callable[[Any, Any], Any]) -> T:
+    """The method with the line search that is asked for, the rest of which is as the method has it."""
+    if definition.line_search is None:
+        return method
+    wanted = search(definition.line_search, method.line_search)  # type: ignore[attr-defined]
+    return replace(method, line_search=wanted)  # type: ignore[type-var]
+
+
+_STEPS: dict[str, Callable[[Any], Any]] = {
+    "constant": lambda d: solvers.Constant(d.step_size),
+    "armijo": _armijo,
+    "wolfe": _wolfe,
+    "barzilai_borwein": lambda d: later.BarzilaiBorwein(**_given(d)),
+    "exact": lambda d: later.Exact(),
+}
+
+
+def _gradient_descent(definition: definitions.GradientDescent) -> solvers.Method[Any]:
+    settings = _given(definition)
+    for kind, make in _STEPS.items():
+        if kind in settings:
+            settings["step_length"] = make(settings.pop(kind))
+    return solvers.GradientDescent(**settings)
+
+
+def _newton(definition: definitions.Newton) -> solvers.Method[Any]:
+    settings = _given(definition)
+    line_search, trust_region = settings.pop("line_search", None), settings.pop("trust_region", None)
+    if line_search is not None:
+        settings["globalization"] = _armijo(line_search)
+    elif trust_region is not None:
+        settings["globalization"] = later.TrustRegion(**_given(trust_region))
+    newton: solvers.Method[Any] = later.Newton(**settings)
+    return newton
+
+
+def _gauss_newton(definition: definitions.GaussNewton) -> solvers.Method[Any]:
+    return _with_search(later.GaussNewton(), definition, _armijo)
+
+
+def _conjugate_gradient(definition: definitions.NonlinearConjugateGradient) -> solvers.Method[Any]:
+    method = later.NonlinearConjugateGradient(**({} if definition.formula is None else {"formula": definition.formula}))
+    return _with_search(method, definition, _wolfe)
+
+
+def _lbfgs(definition: definitions.LBFGS) -> solvers.Method[Any]:
+    method = later.LBFGS(**({} if definition.memory is None else {"memory": definition.memory}))
+    return _with_search(method, definition, _wolfe)
+
+
+_DECAYS: dict[str, Callable[[Any], Any]] = {
+    "inverse_time_decay": lambda value: later.InverseTime(value),
+    "exponential_factor": lambda value: later.Exponential(value),
+    "cosine_epochs": lambda value: later.Cosine(value),
+    "step_decay": lambda value: later.StepDecay(value.every, value.factor),
+}
+
+
+def _schedule(definition: definitions.LearningRateSchedule) -> Any:
+    settings = _given(definition)
+    for kind, make in _DECAYS.items():
+        if kind in settings:
+            settings["decay"] = make(settings.pop(kind))
+    return later.Schedule(**settings)
+
+
+def _stochastic(make: Callable[..., solvers.Method[Any]]) -> Callable[[Any], solvers.Method[Any]]:
+    def row(definition: definitions.StochasticGradientDescent | definitions.Adam) -> solvers.Method[Any]:
+        settings = _given(definition)
+        if "schedule" in settings:
+            settings["schedule"] = _schedule(settings["schedule"])
+        return make(**settings)
+
+    return row
+
+
+_METHODS: dict[str, Callable[[Any], solvers.Method[Any]]] = {
+    "gradient_descent": _gradient_descent,
+    "newton": _newton,
+    "gauss_newton": _gauss_newton,
+    "levenberg_marquardt": lambda d: later.LevenbergMarquardt(**_given(d)),
+    "nonlinear_conjugate_gradient": _conjugate_gradient,
+    "bfgs": lambda d: _with_search(later.BFGS(), d, _wolfe),
+    "lbfgs": _lbfgs,
+    "stochastic_gradient_descent": _stochastic(lambda **settings: later.StochasticGradientDescent(**settings)),
+    "adam": _stochastic(lambda **settings: later.Adam(**settings)),
+}
