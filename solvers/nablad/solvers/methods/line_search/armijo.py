@@ -26,7 +26,16 @@ import math
 from dataclasses import dataclass
 
 from nablad.solvers.linalg.vectors import FloatArray, is_finite
-from nablad.solvers.methods.line_search.ray import NONFINITE_SHRINK, Ray, Search, Trial, evaluate, noise
+from nablad.solvers.methods.line_search.ray import (
+    NONFINITE_SHRINK,
+    Ray,
+    Search,
+    Trial,
+    evaluate,
+    evaluate_value,
+    noise,
+    point_at,
+)
 from nablad.solvers.objective import Objective
 
 
@@ -62,10 +71,11 @@ def backtrack(objective: Objective, ray: Ray, first: float, settings: Armijo) ->
     roundoff = noise(ray)
     step, nonfinite = first, 0
     for count in range(1, settings.max_trials + 1):
-        theta = ray.theta + step * ray.direction
+        theta = point_at(objective, ray, step)
         if not (theta != ray.theta).any():
             return Search(None, count - 1, nonfinite, step)
-        value, gradient = evaluate(objective, theta, with_gradient=count == 1)
+        # A first trial is likely to be accepted: its gradient comes with the value, at less than the price of both.
+        value, gradient = evaluate(objective, theta) if count == 1 else (evaluate_value(objective, theta), None)
         if value == -math.inf:
             return Search(None, count, nonfinite, step, plunged=True)
         # step * step may overflow where step * slope does not.
@@ -87,9 +97,9 @@ def extend(objective: Objective, ray: Ray, found: Trial, trials: int) -> Trial:
     """Double the step while f falls and keeps the promise of the curvature; at most `trials` times."""
     for _ in range(trials):
         step = 2.0 * found.step
-        theta = ray.theta + step * ray.direction
-        value, gradient = evaluate(objective, theta, with_gradient=True)
-        if gradient is None or not is_finite(gradient) or not math.isfinite(value) or not value < found.value:
+        theta = point_at(objective, ray, step)
+        value, gradient = evaluate(objective, theta)
+        if not is_finite(gradient) or not math.isfinite(value) or not value < found.value:
             break
         found = Trial(step, theta, value, gradient)
     return found

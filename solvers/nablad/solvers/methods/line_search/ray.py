@@ -57,10 +57,19 @@ def noise(ray: Ray) -> float:
     return ROUNDOFF_FACTOR * epsilon(ray.theta.dtype) * abs(ray.value)
 
 
-def evaluate(objective: Objective, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
-    """The value, NaN as +inf, and perhaps the gradient. Raises Interrupted when a limit of the run is met."""
-    if with_gradient:
-        value, gradient = objective.value_and_gradient(theta)
-        return (math.inf if math.isnan(value) else value), gradient
+def point_at(objective: Objective, ray: Ray, step: float) -> FloatArray:
+    """theta + step direction; inside the bounds, which rounding might otherwise pass."""
+    theta = ray.theta + step * ray.direction
+    return theta if objective.bounds is None else objective.bounds.project(theta)
+
+
+def evaluate(objective: Objective, theta: FloatArray) -> tuple[float, FloatArray]:
+    """Value and gradient, a value that is NaN as +inf. Raises Interrupted when a limit of the run is met."""
+    value, gradient = objective.value_and_gradient(theta)
+    return (math.inf if math.isnan(value) else value), gradient
+
+
+def evaluate_value(objective: Objective, theta: FloatArray) -> float:
+    """The value alone, NaN as +inf."""
     value = objective.value(theta)
-    return (math.inf if math.isnan(value) else value), None
+    return math.inf if math.isnan(value) else value
