@@ -295,11 +295,10 @@ class _Search:
         if size < (1.0 - ON_THE_BALL) * self.radius or size == 0.0:
             return slope
         scaled = self.scale * self.s
-        below = norm(scaled[self.free])
-        ball = (
-            max(0.0, -float((slope / self.scale)[self.free].dot(scaled[self.free] / below)) / below) if below else 0.0
-        )
-        return slope + ball * self.scale * scaled
+        inside = scaled[self.free]
+        below = norm(inside)
+        ball = -float((slope / self.scale)[self.free].dot(inside / below)) / below if below > 0.0 else 0.0
+        return np.asarray(slope + max(0.0, ball) * self.scale * scaled)
 
     def _wrong(self) -> Mask:
         """The parameters on a side of the box that q would rather see inside."""

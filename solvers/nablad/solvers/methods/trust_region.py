@@ -15,7 +15,8 @@ how far it was right (Conn, Gould and Toint 2000, chapter 6; Nocedal and Wright 
   says nothing of what lies beyond. Between 1/4 and 3/4 the radius stays.
 
 Near a minimum f's differences drown in its roundoff. Where `predicted` and the difference are both within 100 eps |f|,
-the decrease is taken from slopes instead,
+or within a larger `noise` that the method knows (of a sum of squares eps ||r|| times the size of what r is a small
+difference of), the decrease is taken from slopes instead,
 
     -(g's + g(theta + s)'s) / 2,
 
@@ -36,9 +37,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite
-from nablad.solvers.objective import Objective
 from nablad.solvers.status import Status
 
 
@@ -123,22 +124,33 @@ class Outcome:
 Propose = Callable[[float, Refused | None], Proposal]
 
 
+class Surface(Protocol):
+    """What a search asks of an objective, or of whoever answers for it."""
+
+    def value(self, theta: FloatArray) -> float: ...
+    def gradient(self, theta: FloatArray) -> FloatArray: ...
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]: ...
+
+
 def search(
-    objective: Objective,
+    objective: Surface,
     value: float,
     gradient: FloatArray,
     propose: Propose,
     radius: float,
     *,
     eager: bool = True,
+    noise: float = 0.0,
 ) -> Outcome:
     """Try steps from a point with this value and gradient until one is taken.
 
-    `eager` asks the first trial for value and gradient at once, which costs less where it is probably taken. Raises
-    Interrupted when a limit of the run is met.
+    `eager` asks the first trial for value and gradient at once, which costs less where it is probably taken. `noise` is
+    f's roundoff where the method knows it to be more than that of f itself. Raises Interrupted when a limit of the run
+    is met.
     """
     refused: Refused | None = None
     nonfinite, last = 0, None
+    noise = max(noise, NOISE_FACTOR * epsilon(gradient.dtype) * abs(value))
     for count in range(1, MAX_TRIALS + 1):
         proposal = propose(radius, refused)
         if not proposal.predicted > 0.0 or not bool(proposal.step.any()):
@@ -148,7 +160,6 @@ def search(
         if there == -math.inf:
             return Outcome(None, radius, count, nonfinite, last, plunged=True)
         slope = float(gradient.dot(proposal.step))
-        noise = NOISE_FACTOR * epsilon(gradient.dtype) * abs(value)
         ratio = ratio_of(value - there, proposal.predicted, noise)
         if math.isnan(ratio) or ratio > ACCEPTANCE:
             if slope_there is None:
@@ -192,7 +203,7 @@ def radius_after(radius: float, proposal: Proposal, ratio: float, slope: float, 
     return radius
 
 
-def _evaluate(objective: Objective, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
+def _evaluate(objective: Surface, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
     """The value, NaN as +inf, and perhaps the gradient."""
     gradient = None
     if with_gradient:
