@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nablad.solvers.events import RecordTheta as RecordTheta
     from nablad.solvers.events import Started as Started
     from nablad.solvers.events import Warning as Warning
+    from nablad.solvers.methods.adam import Adam as Adam
     from nablad.solvers.methods.base import Method as Method
     from nablad.solvers.methods.base import check_supported as check_supported
     from nablad.solvers.methods.gradient_descent import Constant as Constant
@@ -39,12 +40,21 @@ if TYPE_CHECKING:
     from nablad.solvers.methods.line_search import Armijo as Armijo
     from nablad.solvers.methods.line_search import Wolfe as Wolfe
     from nablad.solvers.methods.newton import Newton as Newton
+    from nablad.solvers.methods.schedules import Cosine as Cosine
+    from nablad.solvers.methods.schedules import Exponential as Exponential
+    from nablad.solvers.methods.schedules import InverseTime as InverseTime
+    from nablad.solvers.methods.schedules import Schedule as Schedule
+    from nablad.solvers.methods.schedules import StepDecay as StepDecay
+    from nablad.solvers.methods.stochastic_gradient_descent import (
+        StochasticGradientDescent as StochasticGradientDescent,
+    )
     from nablad.solvers.methods.table import METHODS as METHODS
     from nablad.solvers.models import Expression as Expression
     from nablad.solvers.models import InvalidModel as InvalidModel
     from nablad.solvers.models import Layer as Layer
     from nablad.solvers.models import LeastSquares as LeastSquares
     from nablad.solvers.models import Network as Network
+    from nablad.solvers.objective import Batch as Batch
     from nablad.solvers.objective import Capabilities as Capabilities
     from nablad.solvers.objective import Counters as Counters
     from nablad.solvers.objective import Interrupted as Interrupted
@@ -76,13 +86,16 @@ _HOMES = {
     ),
     "driver": ("run", "solve"),
     "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
+    "methods.adam": ("Adam",),
     "methods.base": ("Method", "check_supported"),
     "methods.gradient_descent": ("Constant", "GradientDescent"),
     "methods.line_search": ("Armijo", "Wolfe"),
     "methods.newton": ("Newton",),
+    "methods.schedules": ("Cosine", "Exponential", "InverseTime", "Schedule", "StepDecay"),
+    "methods.stochastic_gradient_descent": ("StochasticGradientDescent",),
     "methods.table": ("METHODS",),
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
-    "objective": ("Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
+    "objective": ("Batch", "Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
     "report": ("Evidence", "Report", "Seconds", "Statistics"),
     "status": ("Family", "Status"),
     "stopping": ("Stopping",),

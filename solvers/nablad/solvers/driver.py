@@ -119,7 +119,7 @@ class _Run:
         self.method = method
         self.given = stopping
         self.eps = float(np.finfo(objective.dtype).eps)
-        self.rules = stopping.used(method.order, self.eps)
+        self.rules = stopping.used(method.order, self.eps, epochs="separable" in method.needs)
         self.record_theta = record_theta
         self.checkpoint_every = checkpoint_every
         self.start = _checked_start(objective, start, bounds)

@@ -45,7 +45,8 @@ class Stopping:
     unless said."""
 
     max_iterations: int | None = None
-    """At most so many iterations; 0 looks at the start only. Default: 10,000 (first order), 200 (second order)."""
+    """At most so many iterations; 0 looks at the start only. Default: 10,000 (first order), 200 (second order), 1,000
+    where an iteration is an epoch."""
     max_evaluations: int | None = None
     """At most so many evaluations of the objective's value, alone or with its gradient, line searches included."""
     max_seconds: float | None = None
@@ -76,9 +77,20 @@ class Stopping:
         """The rules that the user set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def used(self, order: int, eps: float) -> Stopping:
-        """With the defaults of a method of this order, in arithmetic of this precision."""
-        return replace(DEFAULTS[order](eps), **self.given())
+    def used(self, order: int, eps: float, epochs: bool = False) -> Stopping:
+        """With the defaults of a method of this order, in arithmetic of this precision.
+
+        `epochs` is true of methods whose iteration is a pass over the data, many steps in one.
+        """
+        defaults = DEFAULTS[order](eps)
+        if epochs:
+            defaults = replace(defaults, max_iterations=DEFAULT_EPOCHS)
+        return replace(defaults, **self.given())
+
+
+DEFAULT_EPOCHS = 1_000
+"""Noise keeps minibatch methods from passing the tests of a gradient, unless their rate decays: this is then the
+training's length, and scikit-learn's for its linear SGD methods. Long for a network, where epochs should be given."""
 
 
 DEFAULTS: dict[int, Callable[[float], Stopping]] = {

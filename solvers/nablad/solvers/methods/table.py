@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from nablad.solvers.methods.adam import Adam
 from nablad.solvers.methods.base import Method
 from nablad.solvers.methods.gradient_descent import GradientDescent
 from nablad.solvers.methods.newton import Newton
+from nablad.solvers.methods.stochastic_gradient_descent import StochasticGradientDescent
 
 METHODS: dict[str, type[Method[Any]]] = {
     "gradient_descent": GradientDescent,
     "newton": Newton,
+    "stochastic_gradient_descent": StochasticGradientDescent,
+    "adam": Adam,
 }
