@@ -8,6 +8,7 @@
             print(it.iteration, it.loss, it.gradient_norm)
         result = run.result()
         result.parameters["theta"], result.success, result.message
+        result.statistics                       # of a fit: standard errors, intervals
 
         client.gradient(result), client.hessian(model, theta), client.jacobian(job, iteration=3)
 
@@ -35,24 +36,43 @@ from nablad.client.errors import (
 from nablad.client.events import Checkpoint, Done, Event, SolveWarning, StateChange
 from nablad.client.expression import Expression
 from nablad.client.iterates import Iterate
-from nablad.client.methods import ArmijoSearch, ConstantStep, GradientDescent, Method, Newton, Stopping
+from nablad.client.methods import (
+    BFGS,
+    LBFGS,
+    GaussNewton,
+    GradientDescent,
+    LevenbergMarquardt,
+    Method,
+    Newton,
+    NonlinearConjugateGradient,
+)
 from nablad.client.models import Layer, LeastSquares, Model, Network
 from nablad.client.named import Named
 from nablad.client.policies import RecordTheta, Thinning
 from nablad.client.results import Counts, Evidence, ModelSummary, Result, Times
 from nablad.client.run import Job, Run
+from nablad.client.schedules import CosineDecay, ExponentialDecay, InverseTimeDecay, StepDecay
 from nablad.client.sparse import CsrMatrix
+from nablad.client.statistics import Intervals, Prediction, Statistics
+from nablad.client.steps import ArmijoSearch, BarzilaiBorwein, ConstantStep, ExactStep, TrustRegion, WolfeSearch
+from nablad.client.stochastic import Adam, StochasticGradientDescent
+from nablad.client.stopping import Stopping
 
 __all__ = [
+    "BFGS",
+    "LBFGS",
+    "Adam",
     "ArmijoSearch",
     "AsyncClient",
     "AsyncJob",
     "AsyncRun",
+    "BarzilaiBorwein",
     "BlockCheck",
     "Checkpoint",
     "Client",
     "Conflict",
     "ConstantStep",
+    "CosineDecay",
     "Counts",
     "CsrMatrix",
     "Dataset",
@@ -62,16 +82,22 @@ __all__ = [
     "Done",
     "Event",
     "Evidence",
+    "ExactStep",
+    "ExponentialDecay",
     "Expression",
     "FieldViolation",
+    "GaussNewton",
     "GradientDescent",
     "GraphDescription",
+    "Intervals",
     "InvalidRequest",
+    "InverseTimeDecay",
     "Iterate",
     "Job",
     "JobFailed",
     "Layer",
     "LeastSquares",
+    "LevenbergMarquardt",
     "LimitExceeded",
     "Method",
     "Model",
@@ -80,7 +106,9 @@ __all__ = [
     "Named",
     "Network",
     "Newton",
+    "NonlinearConjugateGradient",
     "NotFound",
+    "Prediction",
     "RecordTheta",
     "Result",
     "Run",
@@ -88,8 +116,13 @@ __all__ = [
     "ServerUnavailable",
     "SolveWarning",
     "StateChange",
+    "Statistics",
+    "StepDecay",
+    "StochasticGradientDescent",
     "Stopping",
     "Thinning",
     "Times",
+    "TrustRegion",
     "Unauthenticated",
+    "WolfeSearch",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from numpy.typing import NDArray
 
@@ -13,7 +13,8 @@ from nablad.client import embedded
 from nablad.client.aio_differentiation import AsyncDifferentiation
 from nablad.client.aio_run import AsyncJob, AsyncRun
 from nablad.client.aio_transport import AioTransport
-from nablad.client.arrays import Data, Dataset, upload_array
+from nablad.client.arrays import Data, Dataset, NewData, upload_array
+from nablad.client.bounds import Bounds
 from nablad.client.client import DEFAULT_TARGET, DEFAULT_TIMEOUT
 from nablad.client.core import operations
 from nablad.client.core.effects import Operation
@@ -21,11 +22,13 @@ from nablad.client.core.requests import solve_spec
 from nablad.client.core.session import Session
 from nablad.client.core.views import JobView, RunView, job_name
 from nablad.client.errors import NabladError
-from nablad.client.methods import Method, Stopping
+from nablad.client.methods import Method
 from nablad.client.models import Model
 from nablad.client.points import Point
 from nablad.client.policies import RecordTheta, Thinning
 from nablad.client.results import ModelSummary, Result
+from nablad.client.statistics import Prediction
+from nablad.client.stopping import Stopping
 from nablad.client.transport import check_target
 
 T = TypeVar("T")
@@ -103,6 +106,7 @@ class AsyncClient(AsyncDifferentiation):
         *,
         start: Point | None = None,
         stopping: Stopping | None = None,
+        bounds: Bounds | None = None,
         record_theta: RecordTheta | None = None,
         thinning: Thinning | None = None,
         title: str = "",
@@ -111,10 +115,12 @@ class AsyncClient(AsyncDifferentiation):
     ) -> AsyncRun:
         """Creates a job and watches it. Returns once the server has accepted it; InvalidRequest if it does not.
 
-        `method` is Newton unless given; `start` is an array (p,) or a dict of arrays by parameter, and unless given an
-        Expression's own, zeros, or a Network's seeded random weights; `record_theta` says which iterates carry theta,
-        `thinning` which of them come; `title` is for lists;
-        `cancel_when_unwatched` ends the job when nobody watches it any more; the same `request_id` again is the
+        `method` is chosen by the model unless given, and the result's `method_reason` tells why; `start` is an array
+        (p,) or a dict of arrays by parameter, and unless given an Expression's own, zeros, or a Network's seeded random
+        weights; `bounds` confines the parameters, by name as {"b1": (0, None), "b2": (None, 5)}, or all of them as
+        (lower, upper) (see nablad.client.bounds): every evaluation lies within, and a start must, but the model's own
+        is moved there; `record_theta` says which iterates carry theta, `thinning` which of them come; `title` is for
+        lists; `cancel_when_unwatched` ends the job when nobody watches it any more; the same `request_id` again is the
         same job.
         """
         spec, encoder = solve_spec(
@@ -122,6 +128,7 @@ class AsyncClient(AsyncDifferentiation):
             method,
             start=start,
             stopping=stopping,
+            bounds=bounds,
             record_theta=record_theta,
             title=title,
             cancel_when_unwatched=cancel_when_unwatched,
@@ -136,6 +143,7 @@ class AsyncClient(AsyncDifferentiation):
         *,
         start: Point | None = None,
         stopping: Stopping | None = None,
+        bounds: Bounds | None = None,
         record_theta: RecordTheta | None = None,
         title: str = "",
         cancel_when_unwatched: bool = False,
@@ -147,6 +155,7 @@ class AsyncClient(AsyncDifferentiation):
             method,
             start=start,
             stopping=stopping,
+            bounds=bounds,
             record_theta=record_theta,
             title=title,
             cancel_when_unwatched=cancel_when_unwatched,
@@ -161,9 +170,10 @@ class AsyncClient(AsyncDifferentiation):
         *,
         start: Point | None = None,
         stopping: Stopping | None = None,
+        bounds: Bounds | None = None,
     ) -> ModelSummary:
-        """Checks a solve without doing it, and tells what the model came to."""
-        spec, encoder = solve_spec(model, method, start=start, stopping=stopping)
+        """Checks a solve without doing it, and tells what the model came to, and which method it would be."""
+        spec, encoder = solve_spec(model, method, start=start, stopping=stopping, bounds=bounds)
         return await self._run(operations.validate(self._session, spec, encoder))
 
     async def job(self, name: str) -> AsyncJob:
@@ -179,13 +189,31 @@ class AsyncClient(AsyncDifferentiation):
             for message in messages:
                 yield AsyncJob(self._session, await self._transport(), message)
 
-    async def predict(self, of: Result | RunView | JobView | str, X: Data | Mapping[str, Data]) -> NDArray[Any]:
+    @overload
+    async def predict(self, of: Result | RunView | JobView | str, X: NewData) -> NDArray[Any]: ...
+
+    @overload
+    async def predict(
+        self, of: Result | RunView | JobView | str, X: NewData, *, interval: str, level: float = 0.95
+    ) -> Prediction: ...
+
+    async def predict(
+        self,
+        of: Result | RunView | JobView | str,
+        X: NewData,
+        *,
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> NDArray[Any] | Prediction:
         """The model's output for new data, at the result of a job.
 
         X has shape (M, D); the output (M,) or (M, outputs): for softmax cross-entropy, the probabilities. For an
         expression, X is a mapping with new arrays for its data, or one array where it has one.
+
+        With an `interval`, a Prediction: of a fit by squares, how uncertain the outputs are, by linearization.
+        "confidence" is for the expected response, "prediction" for a new observation of it, which scatters besides.
         """
-        return await self._run(operations.predict(self._session, job_name(of), X))
+        return await self._run(operations.predict(self._session, job_name(of), X, interval, level))
 
     async def upload(self, X: Data, *, labels: bool = False) -> Dataset:
         """Brings an array to the server, unless it is there, for use in several calls.

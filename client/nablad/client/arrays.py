@@ -7,6 +7,7 @@ is the server's to say.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -39,6 +40,8 @@ class Dataset:
 
 Data: TypeAlias = ArrayLike | Dataset
 Stored: TypeAlias = NDArray[Any] | Dataset
+NewData: TypeAlias = Data | Mapping[str, Data]
+"""Rows to predict for: a matrix; of an expression, arrays by name, or one where it has one."""
 
 
 def numbers(value: Data, argument: str, *, like: np.dtype[Any] | None = None) -> Stored:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from numpy.typing import NDArray
 
 from nablad.client import embedded
-from nablad.client.arrays import Data, Dataset, upload_array
+from nablad.client.arrays import Data, Dataset, NewData, upload_array
+from nablad.client.bounds import Bounds
 from nablad.client.core import operations
 from nablad.client.core.requests import solve_spec
 from nablad.client.core.session import Session
 from nablad.client.core.views import JobView, RunView, job_name
 from nablad.client.differentiation import Differentiation
-from nablad.client.methods import Method, Stopping
+from nablad.client.methods import Method
 from nablad.client.models import Model
 from nablad.client.points import Point
 from nablad.client.policies import RecordTheta, Thinning
 from nablad.client.results import ModelSummary, Result
 from nablad.client.run import Job, Run
+from nablad.client.statistics import Prediction
+from nablad.client.stopping import Stopping
 from nablad.client.transport import Transport
 
 DEFAULT_TARGET = "localhost:50051"
@@ -85,6 +88,7 @@ class Client(Differentiation):
         *,
         start: Point | None = None,
         stopping: Stopping | None = None,
+        bounds: Bounds | None = None,
         record_theta: RecordTheta | None = None,
         thinning: Thinning | None = None,
         title: str = "",
@@ -93,10 +97,12 @@ class Client(Differentiation):
     ) -> Run:
         """Creates a job and watches it. Returns once the server has accepted it; InvalidRequest if it does not.
 
-        `method` is Newton unless given; `start` is an array (p,) or a dict of arrays by parameter, and unless given an
-        Expression's own, zeros, or a Network's seeded random weights; `record_theta` says which iterates carry theta,
-        `thinning` which of them come; `title` is for lists;
-        `cancel_when_unwatched` ends the job when nobody watches it any more; the same `request_id` again is the
+        `method` is chosen by the model unless given, and the result's `method_reason` tells why; `start` is an array
+        (p,) or a dict of arrays by parameter, and unless given an Expression's own, zeros, or a Network's seeded random
+        weights; `bounds` confines the parameters, by name as {"b1": (0, None), "b2": (None, 5)}, or all of them as
+        (lower, upper) (see nablad.client.bounds): every evaluation lies within, and a start must, but the model's own
+        is moved there; `record_theta` says which iterates carry theta, `thinning` which of them come; `title` is for
+        lists; `cancel_when_unwatched` ends the job when nobody watches it any more; the same `request_id` again is the
         same job.
         """
         spec, encoder = solve_spec(
@@ -104,6 +110,7 @@ class Client(Differentiation):
             method,
             start=start,
             stopping=stopping,
+            bounds=bounds,
             record_theta=record_theta,
             title=title,
             cancel_when_unwatched=cancel_when_unwatched,
@@ -118,6 +125,7 @@ class Client(Differentiation):
         *,
         start: Point | None = None,
         stopping: Stopping | None = None,
+        bounds: Bounds | None = None,
         record_theta: RecordTheta | None = None,
         title: str = "",
         cancel_when_unwatched: bool = False,
@@ -129,6 +137,7 @@ class Client(Differentiation):
             method,
             start=start,
             stopping=stopping,
+            bounds=bounds,
             record_theta=record_theta,
             title=title,
             cancel_when_unwatched=cancel_when_unwatched,
@@ -143,9 +152,10 @@ class Client(Differentiation):
         *,
         start: Point | None = None,
         stopping: Stopping | None = None,
+        bounds: Bounds | None = None,
     ) -> ModelSummary:
-        """Checks a solve without doing it, and tells what the model came to."""
-        spec, encoder = solve_spec(model, method, start=start, stopping=stopping)
+        """Checks a solve without doing it, and tells what the model came to, and which method it would be."""
+        spec, encoder = solve_spec(model, method, start=start, stopping=stopping, bounds=bounds)
         return self._transport.run(operations.validate(self._session, spec, encoder))
 
     def job(self, name: str) -> Job:
@@ -160,13 +170,31 @@ class Client(Differentiation):
             for message in messages:
                 yield Job(self._session, self._transport, message)
 
-    def predict(self, of: Result | RunView | JobView | str, X: Data | Mapping[str, Data]) -> NDArray[Any]:
+    @overload
+    def predict(self, of: Result | RunView | JobView | str, X: NewData) -> NDArray[Any]: ...
+
+    @overload
+    def predict(
+        self, of: Result | RunView | JobView | str, X: NewData, *, interval: str, level: float = 0.95
+    ) -> Prediction: ...
+
+    def predict(
+        self,
+        of: Result | RunView | JobView | str,
+        X: NewData,
+        *,
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> NDArray[Any] | Prediction:
         """The model's output for new data, at the result of a job.
 
         X has shape (M, D); the output (M,) or (M, outputs): for softmax cross-entropy, the probabilities. For an
         expression, X is a mapping with new arrays for its data, or one array where it has one.
+
+        With an `interval`, a Prediction: of a fit by squares, how uncertain the outputs are, by linearization.
+        "confidence" is for the expected response, "prediction" for a new observation of it, which scatters besides.
         """
-        return self._transport.run(operations.predict(self._session, job_name(of), X))
+        return self._transport.run(operations.predict(self._session, job_name(of), X, interval, level))
 
     def upload(self, X: Data, *, labels: bool = False) -> Dataset:
         """Brings an array to the server, unless it is there, for use in several calls.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from nablad.v1 import method_pb2
 from nablad.wire.errors import ErrorDetails, FieldViolation
 
 __all__ = [
@@ -110,9 +111,14 @@ _ARGUMENTS = (
     (re.compile(r"^subject\."), ""),
     (re.compile(r"^model\.expression\.graph\b"), "model"),
     (re.compile(r"^model\.(least_squares|network|expression)\b"), "model"),
-    (re.compile(r"^method\.(gradient_descent|newton)\b"), "method"),
+    (re.compile(rf"^method\.({'|'.join(field.name for field in method_pb2.Method.DESCRIPTOR.fields)})\b"), "method"),
     (re.compile(r"^method\.constant(\.step_size)?"), "method.step"),
-    (re.compile(r"^method\.armijo\b"), "method.step"),
+    (re.compile(r"^method\.(armijo|wolfe|barzilai_borwein|exact)\b"), "method.step"),
+    (re.compile(r"^method\.schedule\.warmup_epochs\b"), "method.warmup_epochs"),
+    (re.compile(r"^method\.schedule\.(inverse_time|exponential|cosine)_"), "method.schedule."),
+    (re.compile(r"^method\.schedule\.step_decay\b"), "method.schedule"),
+    (re.compile(r"^interval\.kind\b"), "interval"),
+    (re.compile(r"^interval\.level\b"), "level"),
     (re.compile(r"^(inputs|data)\b"), "X"),
 )
 

@@ -14,6 +14,7 @@ from nablad.client.errors import JobFailed, ServerError
 from nablad.client.events import Checkpoint, Done, Event, SolveWarning, StateChange
 from nablad.client.iterates import Iterate
 from nablad.client.results import Counts, Evidence, ModelSummary, Result, Times
+from nablad.client.statistics import Statistics
 from nablad.v1 import dataset_pb2, event_pb2, solver_pb2, tensor_pb2, termination_pb2
 from nablad.wire import statuses, tensors
 from nablad.wire.tensors import AnyArray, TensorError
@@ -95,6 +96,28 @@ def _evidence(source: termination_pb2.Evidence) -> Evidence:
         verdict=statuses.verdict_name(source.verdict or termination_pb2.VERDICT_UNVERIFIED),
         condition=optional(source, "condition"),
         rank=optional(source, "rank"),
+        decrement=optional(source, "decrement"),
+        convergence_order=optional(source, "convergence_order"),
+        worst_scaled_parameter=source.worst_scaled_parameter or None,
+        worst_scale=optional(source, "worst_scale"),
+        active_bounds=optional(source, "active_bounds"),
+        note=source.note,
+    )
+
+
+def _statistics(
+    source: event_pb2.Statistics, arrays: Arrays, theta: AnyArray, parameters: Mapping[str, AnyArray]
+) -> Statistics:
+    return Statistics(
+        observations=source.observations,
+        degrees_of_freedom=source.degrees_of_freedom,
+        residual_sum_of_squares=source.residual_sum_of_squares,
+        residual_standard_deviation=optional(source, "residual_standard_deviation"),
+        standard_errors=array(source.standard_errors, arrays) if source.HasField("standard_errors") else None,
+        covariance=array(source.covariance, arrays) if source.HasField("covariance") else None,
+        warnings=tuple(source.warnings),
+        theta=theta,
+        layout={name: value.shape for name, value in parameters.items()},
     )
 
 
@@ -103,9 +126,12 @@ def result(source: event_pb2.SolveResult, arrays: Arrays, job: str, history: His
     end, counts, times = source.termination, source.counts, source.times
     if not source.HasField("theta"):
         raise JobFailed(f"{job} ended without a result: {end.message}", job=job, state="FAILED")
+    theta = array(source.theta, arrays)
+    parameters = {p.name: array(p.value, arrays) for p in source.parameters}
+    has_statistics = source.HasField("statistics")
     return Result(
-        theta=array(source.theta, arrays),
-        parameters={p.name: array(p.value, arrays) for p in source.parameters},
+        theta=theta,
+        parameters=parameters,
         loss=source.loss,
         gradient=array(source.gradient, arrays) if source.HasField("gradient") else None,
         status=statuses.status_name(end.status),
@@ -118,6 +144,8 @@ def result(source: event_pb2.SolveResult, arrays: Arrays, job: str, history: His
         counts=Counts(**{name: getattr(counts, name) for name in Counts.__dataclass_fields__}),
         times=Times(**{name: _seconds(getattr(times, name)) for name in Times.__dataclass_fields__}),
         settings_used=dict(source.settings_used),
+        method_reason=source.method_reason,
+        statistics=_statistics(source.statistics, arrays, theta, parameters) if has_statistics else None,
         job=job,
         last_theta=array(source.last_theta, arrays) if source.HasField("last_theta") else None,
         replay=history,
@@ -151,4 +179,6 @@ def event(source: event_pb2.SolveEvent, arrays: Arrays, job: str, history: Histo
 def model_summary(source: solver_pb2.ModelSummary) -> ModelSummary:
     """A nablad.v1.ModelSummary as a value."""
     layout = {p.name: tuple(p.shape) for p in source.layout}
-    return ModelSummary(source.parameters, source.rows, layout, source.estimated_bytes)
+    return ModelSummary(
+        source.parameters, source.rows, layout, source.estimated_bytes, source.method, source.method_reason
+    )

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from google.protobuf.empty_pb2 import Empty
 
-from nablad.client.arrays import Data, Dataset, numbers
+from nablad.client.arrays import Dataset, NewData, numbers
 from nablad.client.core import decode, rpcs
 from nablad.client.core.effects import Operation
-from nablad.client.core.encode import Encoder
+from nablad.client.core.encode import Encoder, assign
 from nablad.client.core.requests import part
 from nablad.client.core.session import Session
 from nablad.client.core.watch import Watch
 from nablad.client.errors import JobFailed, invalid
 from nablad.client.policies import Thinning
 from nablad.client.results import ModelSummary, Result
+from nablad.client.statistics import Prediction
 from nablad.v1 import dataset_pb2, solver_pb2
 from nablad.wire import statuses
 from nablad.wire.tensors import AnyArray
@@ -92,10 +93,14 @@ def result_of(session: Session, job: solver_pb2.SolveJob, history: decode.Histor
     return decode.result(job.result, arrays, job.name, history)
 
 
-def predict(session: Session, job: str, inputs: Data | Mapping[str, Data]) -> Operation[AnyArray]:
+def predict(
+    session: Session, job: str, inputs: NewData, interval: str | None, level: float
+) -> Operation[AnyArray | Prediction]:
     """The model's output for new data, at the result of a job."""
     encoder = Encoder()
     request = solver_pb2.PredictRequest(solve_job=job)
+    if interval is not None:
+        assign(request.interval, "", kind=interval, level=level)
     if isinstance(inputs, Mapping):
         for name, value in inputs.items():
             request.data.add(name=name, value=encoder.tensor(numbers(value, f"X[{name!r}]")))
@@ -104,7 +109,11 @@ def predict(session: Session, job: str, inputs: Data | Mapping[str, Data]) -> Op
     yield from session.upload_all(encoder)
     reply = yield from session.call(rpcs.PREDICT, request, solver_pb2.PredictResponse)
     arrays = yield from session.fetch_references(reply)
-    return decode.array(reply.outputs, arrays)
+    outputs = decode.array(reply.outputs, arrays)
+    if interval is None:
+        return outputs
+    lower, upper = (decode.array(side, arrays) for side in (reply.lower, reply.upper))
+    return Prediction(outputs, lower, upper, interval, level)
 
 
 def list_datasets(session: Session, token: str) -> Operation[tuple[Sequence[Dataset], str | None]]:

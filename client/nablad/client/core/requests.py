@@ -7,12 +7,14 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from nablad.client.bounds import Bounds, bounds_message
 from nablad.client.core.encode import Encoder, assign
 from nablad.client.errors import Names, invalid
-from nablad.client.methods import Method, Stopping
+from nablad.client.methods import Method
 from nablad.client.models import Model
 from nablad.client.points import Point, start_array
 from nablad.client.policies import RecordTheta
+from nablad.client.stopping import Stopping
 from nablad.v1 import method_pb2, model_pb2, solver_pb2
 
 
@@ -22,6 +24,7 @@ def solve_spec(
     *,
     start: Point | None = None,
     stopping: Stopping | None = None,
+    bounds: Bounds | None = None,
     record_theta: RecordTheta | None = None,
     title: str = "",
     cancel_when_unwatched: bool = False,
@@ -35,9 +38,12 @@ def solve_spec(
         spec.stopping.CopyFrom(part(stopping, "stopping"))
     if record_theta is not None:
         spec.record_theta.CopyFrom(part(record_theta, "record_theta"))
+    layout = getattr(model, "layout", None)
+    dtype = getattr(getattr(model, "features", getattr(model, "inputs", None)), "dtype", None)
     if start is not None:
-        dtype = getattr(getattr(model, "features", getattr(model, "inputs", None)), "dtype", None)
-        spec.start.CopyFrom(encoder.tensor(start_array(start, getattr(model, "layout", None), dtype)))
+        spec.start.CopyFrom(encoder.tensor(start_array(start, layout, dtype)))
+    if bounds is not None:
+        spec.bounds.CopyFrom(bounds_message(bounds, layout, dtype, encoder))
     assign(spec, "", title=title, cancel_when_unwatched=cancel_when_unwatched)
     return spec, encoder
 
@@ -59,7 +65,7 @@ def names_in(request: Message) -> Names:
 _EXPECTED: dict[str, tuple[type[Message], str]] = {
     "model": (model_pb2.Model, "a LeastSquares(...), a Network(...) or an Expression"),
     "subject": (model_pb2.Model, "a model, or a job (a Job, a Run, a Result or a name)"),
-    "method": (method_pb2.Method, "a Newton() or a GradientDescent(...)"),
+    "method": (method_pb2.Method, "a method, such as Newton() or LBFGS()"),
     "stopping": (method_pb2.Stopping, "a Stopping(...)"),
     "record_theta": (solver_pb2.RecordTheta, "a RecordTheta"),
     "thinning": (solver_pb2.Thinning, "a Thinning"),
