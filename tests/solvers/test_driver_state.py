@@ -108,7 +108,8 @@ def test_record_theta_settings_are_checked() -> None:
 
 
 def test_recorded_thetas_are_the_consumers_own() -> None:
-    events = run(o.rosenbrock(), GradientDescent(), START, record_theta=RecordTheta.each())
+    stopping = Stopping(relative_gradient_tolerance=1e-6)
+    events = run(o.rosenbrock(), GradientDescent(), START, stopping, record_theta=RecordTheta.each())
     first, report = None, None
     for event in events:
         if isinstance(event, Iterate):

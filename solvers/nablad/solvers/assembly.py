@@ -1,18 +1,25 @@
-"""The report, put together: which point, which words."""
+"""The report, put together: which point, and the evidence for it."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from nablad.solvers.evidence import CurvatureFacts, relative
+from nablad.solvers.advice import message
+from nablad.solvers.evidence import CurvatureFacts, relative, worst_scaled
+from nablad.solvers.linalg.vectors import epsilon
 from nablad.solvers.methods.base import Method
-from nablad.solvers.objective import Counters
+from nablad.solvers.objective import Counters, Objective
+from nablad.solvers.order import convergence_order
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.report import Evidence, Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Finding
+from nablad.solvers.trouble import name_of
+from nablad.solvers.verification import Look
 
+ROUNDOFF_LENGTH = 10.0
+"""A relative step of so many eps is no step."""
 BEST_SHARE = 1e-6
 """A converged point is reported even if an earlier one was lower, by no more than this share of the whole decrease."""
 
@@ -36,7 +43,9 @@ def assemble(
     progress: Progress,
     point: Point,
     facts: CurvatureFacts,
+    look: Look,
     *,
+    objective: Objective,
     counts: Counters,
     seconds: Seconds,
     method: Method[Any],
@@ -49,6 +58,7 @@ def assemble(
     decrement = state.predicted_decrease if point.iteration == progress.arrived else math.inf
     if facts.decrement is not None:
         decrement = facts.decrement
+    oddest = worst_scaled(facts)
     evidence = Evidence(
         gradient_norm=point.gradient_norm,
         relative_gradient_norm=relative(point.gradient_norm, progress.first_gradient_norm),
@@ -58,11 +68,15 @@ def assemble(
         condition=facts.condition,
         rank=facts.rank,
         decrement=decrement if math.isfinite(decrement) else None,
+        convergence_order=convergence_order(progress.lengths, ROUNDOFF_LENGTH * epsilon(point.theta.dtype)),
+        worst_scaled_parameter="" if oddest is None else name_of(objective)(oddest[0]),
+        worst_scale=None if oddest is None else oddest[1],
+        active_bounds=facts.active,
         note=facts.note,
     )
     return Report(
         status=finding.status,
-        message=_message(finding, progress, point, facts),
+        message=message(finding, progress, point, facts, look, evidence, objective),
         theta=point.theta.copy(),
         value=point.value,
         gradient=point.gradient.copy(),
@@ -80,22 +94,3 @@ def assemble(
         stopping_used=used,
         first_nonfinite=nonfinite,
     )
-
-
-VERDICTS = {
-    "minimum": "All curvature is positive: a minimum.",
-    "flat": "The curvature vanishes along some direction: a minimum here is not unique, or not certain.",
-    "saddle": "The curvature is negative along some direction.",
-    "maximum": "All curvature is negative.",
-}
-
-
-def _message(finding: Finding, progress: Progress, point: Point, facts: CurvatureFacts) -> str:
-    words = [finding.message]
-    if finding.status.success and point.iteration != progress.iteration and progress.state.accepted:
-        words.append(f"The point of iteration {point.iteration} is lower and is the one returned.")
-    elif not finding.status.success and math.isfinite(point.value):
-        words.append(f"The best value is {point.value:.10g}, of iteration {point.iteration}.")
-    words.append(VERDICTS.get(facts.verdict, facts.note if finding.status.success else ""))
-    words.append(finding.status.advice)
-    return " ".join(word for word in words if word)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -22,17 +22,29 @@ import numpy as np
 from nablad.solvers.assembly import assemble, reported
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.bounds import Bounds
+from nablad.solvers.conclusion import STATIONARY, UNDECIDED, Case, concluded, probed, receding
 from nablad.solvers.control import CANCELLED, EVALUATION_LIMIT, TIME_LIMIT, Control, Limits
 from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started, Warning
-from nablad.solvers.evidence import CurvatureFacts, curvature_at, unverified
+from nablad.solvers.evidence import (
+    GRADIENTS_PER_COLUMN,
+    CurvatureFacts,
+    affordable,
+    curvature_at,
+    exact_at_hand,
+    unverified,
+)
 from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
-from nablad.solvers.progress import NOISE, Point, Progress, is_finite_start, restore, save
+from nablad.solvers.progress import Point, Progress, is_finite_start, restore, save
 from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
 from nablad.solvers.stopping import Stopping, View, converged, iterations, no_progress, unbounded
+from nablad.solvers.trouble import Trouble
+from nablad.solvers.trouble import explained as explained_trouble
+from nablad.solvers.verification import LEAST_SHRINK, Look, disproved
+from nablad.solvers.verification import look as look_at
 
 INTERRUPTIONS = {
     CANCELLED: Finding(Status.CANCELLED, "The run was cancelled."),
@@ -40,10 +52,10 @@ INTERRUPTIONS = {
     EVALUATION_LIMIT: Finding(Status.MAX_EVALUATIONS, "The limit on evaluations was reached."),
 }
 
-UNDECIDED = (Status.LINE_SEARCH_STALLED, Status.NO_PROGRESS)
-"""The ends at which a method of first order cannot tell a minimum, seen as well as roundoff allows, from a failure."""
-STATIONARY = (Status.GRADIENT, Status.DECREMENT, Status.STEP, Status.ROUNDOFF)
-"""The successes that claim a minimum."""
+TOLERANCES = ("gradient_tolerance", "relative_gradient_tolerance", "step_tolerance", "decrement_tolerance")
+"""Whoever gives one of them gets exactly that rule; by default a claim is verified before it is made."""
+PRODUCTS_WORTH = 100
+"""Gradients that a run must have cost for some products with the Hessian to be spent on verifying it."""
 
 
 def run(
@@ -120,6 +132,9 @@ class _Run:
         self.given = stopping
         self.eps = float(np.finfo(objective.dtype).eps)
         self.rules = stopping.used(method.order, self.eps, epochs="separable" in method.needs)
+        self.trusting = not stopping.given().keys().isdisjoint(TOLERANCES)
+        self.seen: Seen | None = None
+        """The last look at a point, for the report if the run ends there."""
         self.record_theta = record_theta
         self.checkpoint_every = checkpoint_every
         self.start = _checked_start(objective, start, bounds)
@@ -133,6 +148,7 @@ class _Run:
         most = self.rules.max_evaluations
         self.limits = Limits(control, objective.counters, None if most is None else most - self.offset.value)
         self.objective = Metered(objective, self.limits, bounds)
+        self.objective.evaluations_before = self.offset.value
         check_supported(method, self.objective)
         self.finished = objective.counters.snapshot()
         """The objective's counters when the last whole iteration ended: one cut short will be made again."""
@@ -173,6 +189,7 @@ class _Run:
         return Progress.begin(state)
 
     def _advance(self, progress: Progress) -> None:
+        self.objective.iteration = progress.iteration + 1
         with np.errstate(all="ignore"):
             state = self.method.step(self.objective, progress.state, self.limits)
         if self.checkpoint_every:
@@ -196,13 +213,44 @@ class _Run:
             progress.first_drop,
             progress.stalled,
         )
+        claim = converged(view)
+        if claim is not None and claim.status in STATIONARY and not self.trusting:
+            claim = self._verified(progress, claim)
         return (
-            converged(view)
+            claim
             or progress.state.proposal
             or unbounded(view)
             or no_progress(view)
             or iterations(progress.iteration, self.rules)
         )
+
+    def _verified(self, progress: Progress, claim: Finding) -> Finding | None:
+        """The claim, unless the curvature at the point disproves it: then the run goes on, and looks again later."""
+        state = progress.state
+        if exact_at_hand(self.objective, state):
+            return claim
+        if not state.gradient_norm < progress.look_below:
+            return None
+        gradients = self._counts(self.objective.counters).gradient
+        with np.errstate(all="ignore"):
+            if affordable(self.objective, gradients):
+                facts = curvature_at(self.objective, state, gradients)
+                look = look_at(facts, self.objective, state, progress.origin)
+                self.seen = Seen(progress.arrived, facts, look)
+                shrink = None if look.stationary else look.shrink
+                if shrink is not None and progress.look_below < math.inf:
+                    away = receding(self._case(progress, claim, state, facts, look))
+                    if away is not None:
+                        return away
+            else:
+                worth = self.method.order == 1 and gradients >= PRODUCTS_WORTH
+                shrink = LEAST_SHRINK if worth and disproved(self.objective, state) is not None else None
+        if self.checkpoint_every:
+            self.finished = self.objective.counters.snapshot()
+        if shrink is None:
+            return claim
+        progress.look_below = shrink * state.gradient_norm
+        return None
 
     def _explained(self, theta: FloatArray) -> str | None:
         try:
@@ -250,64 +298,115 @@ class _Run:
         )
 
     def _checkpoint(self, progress: Progress) -> Checkpoint:
-        nonfinite = progress.nonfinite or self.objective.nonfinite
-        whole = replace(progress, counts=self._counts(self.finished), seconds=self._seconds(), nonfinite=nonfinite)
+        whole = replace(
+            progress,
+            counts=self._counts(self.finished),
+            seconds=self._seconds(),
+            first_trouble=self._first_trouble(progress),
+            last_trouble=self._last_trouble(progress),
+        )
         return Checkpoint(progress.iteration, save(whole, self.method, self.objective.size))
+
+    def _first_trouble(self, progress: Progress) -> Trouble | None:
+        return progress.first_trouble or self.objective.first_trouble
+
+    def _last_trouble(self, progress: Progress) -> Trouble | None:
+        return self.objective.last_trouble or progress.last_trouble
 
     def _report(self, finding: Finding) -> Report:
         progress = self.progress or Progress.begin(_unseen(self.start))
+        first, last = self._first_trouble(progress), self._last_trouble(progress)
         point = reported(progress, finding)
-        facts = self._curvature(progress, point, finding)
-        finding = self._settled(finding, point, facts)
-        if finding.status in STATIONARY and facts.verdict in ("saddle", "maximum"):
-            finding = Finding(Status.SADDLE, f"{finding.message} The point is a {facts.verdict}.")
+        at = _state_at(progress, point, self.objective.capabilities.affine)
+        facts, look = unverified(NOT_STATIONARY), Look(False)
+        try:
+            with np.errstate(all="ignore"):
+                facts, look = self._examined(progress, at, point, finding)
+                case = self._case(progress, finding, at, facts, look)
+                facts = probed(case)
+                finding = concluded(replace(case, facts=facts))
+                if last is not None and (finding.status in TROUBLED):
+                    finding = replace(
+                        finding,
+                        message=f"{finding.message} {explained_trouble(last, self.objective, self.objective.inner)}",
+                    )
+        except Interrupted:
+            facts = replace(facts, note="The run was stopped before its curvature could be looked at.")
+        except MemoryError:
+            facts = replace(facts, note="There was no memory to look at the curvature.")
         return assemble(
             finding,
             progress,
             point,
             facts,
+            look,
+            objective=self.objective,
             counts=self._counts(self.objective.counters),
             seconds=self._seconds(),
             method=self.method,
             given=self.given.given(),
             used=self.rules.given(),
-            nonfinite=progress.nonfinite or self.objective.nonfinite,
+            nonfinite=None if first is None else str(first),
         )
 
-    def _settled(self, finding: Finding, point: Point, facts: CurvatureFacts) -> Finding:
-        """A stalled run of first order that stands at a minimum has converged: Newton's decrement there decides."""
-        decrement = facts.decrement
-        if finding.status not in UNDECIDED or self.method.order != 1 or facts.verdict != "minimum" or decrement is None:
-            return finding
-        if not decrement <= NOISE * self.eps * abs(point.value):
-            return finding
-        return Finding(
-            Status.ROUNDOFF,
-            f"The run stalled (gradient norm {point.gradient_norm:.3e}), but where it should: all that Newton's step "
-            f"still promises is a decrease of {decrement:.1e}, below the roundoff of the value {point.value:.10g}.",
+    def _case(self, progress: Progress, finding: Finding, at: State, facts: CurvatureFacts, look: Look) -> Case:
+        patient = self.given.max_iterations is None
+        return Case(
+            self.objective, finding, at, facts, look, progress.origin, progress.first_value, self.trusting, patient
         )
 
-    def _curvature(self, progress: Progress, point: Point, finding: Finding) -> CurvatureFacts:
-        """Facts of the reported point; evaluated anew only for a point that converged."""
-        at_hand = progress.state.hessian is not None or progress.state.triangle is not None
-        same = point.iteration == progress.arrived
-        undecided = self.method.order == 1 and finding.status in UNDECIDED
-        if not finding.status.success and not undecided and not (at_hand and same):
-            return unverified("The run did not end at a stationary point.")
-        try:
-            with np.errstate(all="ignore"):
-                facts = curvature_at(
-                    self.objective,
-                    replace(progress.state, theta=point.theta, gradient=point.gradient),
-                    self._counts(self.objective.counters).gradient,
-                )
-        except Interrupted:
-            return unverified("The run was stopped before its curvature could be looked at.")
-        except MemoryError:
-            return unverified("There was no memory to look at the curvature.")
-        if finding.status.success or undecided or facts.verdict == "unverified":
-            return facts
-        return replace(facts, verdict="unverified", note="The run did not end at a stationary point.")
+    def _examined(self, progress: Progress, at: State, point: Point, finding: Finding) -> tuple[CurvatureFacts, Look]:
+        """The curvature at the reported point, and how far it is from stationary.
+
+        Evaluated anew only where it decides something: at a claim of a minimum, and where a run has stalled or used up
+        its iterations, if it has cost so much that this does not matter.
+        """
+        if self.seen is not None and self.seen.iteration == point.iteration:
+            if finding.status.success:
+                return self.seen.facts, self.seen.look
+            if finding.status is Status.RECEDING:
+                return replace(self.seen.facts, verdict="unverified", note=NOT_STATIONARY), self.seen.look
+        gradients = self._counts(self.objective.counters).gradient
+        costs_nothing = exact_at_hand(self.objective, at)
+        wanted = finding.status.success or finding.status in UNDECIDED
+        late = finding.status is Status.MAX_ITERATIONS and gradients >= GRADIENTS_PER_COLUMN * self.objective.size
+        if not (wanted or costs_nothing or late):
+            return unverified(NOT_STATIONARY), Look(False)
+        facts = curvature_at(self.objective, at, gradients)
+        look = look_at(facts, self.objective, at, progress.origin)
+        if wanted or facts.verdict == "unverified":
+            return facts, look
+        return replace(facts, verdict="unverified", note=NOT_STATIONARY), look
+
+
+NOT_STATIONARY = "The run did not end at a stationary point."
+TROUBLED = (Status.NONFINITE, Status.DIVERGED, Status.LINE_SEARCH_STALLED)
+"""The ends that values which are not finite may have brought about."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A look at the point of an iteration."""
+
+    iteration: int
+    facts: CurvatureFacts
+    look: Look
+
+
+def _state_at(progress: Progress, point: Point, affine: bool) -> State:
+    """The state, with what is known at the reported point only."""
+    state = progress.state
+    if point.iteration == progress.arrived:
+        return replace(state, theta=point.theta, value=point.value, gradient=point.gradient)
+    return replace(
+        state,
+        theta=point.theta,
+        value=point.value,
+        gradient=point.gradient,
+        gradient_norm=point.gradient_norm,
+        hessian=None,
+        triangle=state.triangle if affine else None,
+    )
 
 
 def _checked_start(objective: Objective, start: FloatArray, bounds: Bounds | None) -> FloatArray:

@@ -1,21 +1,32 @@
-"""What the reported point is: minimum, saddle, flat or maximum, from the curvature there.
+r"""What a point is: minimum, saddle, flat or maximum, and how far it is from stationary, from the curvature there.
 
-The signs are those of the Hessian scaled by its own diagonal (Sylvester: the same signs, in any units of the
-parameters), and what is zero is relative to the largest (linalg/symmetric.py). Methods of second order have the matrix
-at hand. For others it is computed once, at the end, where it costs no more than the run itself did; else the verdict
-says "unverified".
+The Hessian is scaled by its own diagonal, H_s = D^-1 H D^-1 (Sylvester: the same signs, in any units of the
+parameters), and taken apart, H_s = V L V'; what is zero is relative to the largest (linalg/symmetric.py). For an affine
+residual H = 2 J'J, and L comes from the singular values of J's triangle, so that no small one is squared away. All that
+is told of the point follows from this one spectrum:
+
+- the verdict, by the signs of L; condition and rank, by its sizes;
+- Newton's step s = -D^-1 V |L|^-1 V' D^-1 g and the decrease d = g'|H|^-1 g / 2 that it promises: how far the point is
+  from the stationary one, in theta and in f (Nocedal and Wright 2006, section 3.3);
+- the directions that f does not determine, and the parameters in them; the parameter of oddest scale.
+
+Within bounds all of this is of the free parameters: the reduced Hessian, and the gradient's free part.
+
+Cost: methods of second order have H at hand. For others it is computed where it costs no more than the run itself did.
+About 9 p^3 operations for the spectrum.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.solvers.linalg.least_squares import column_norms, triangle
-from nablad.solvers.linalg.symmetric import curvature_tolerance, diagonal_scale, extreme_eigenvalues, factorize
-from nablad.solvers.linalg.vectors import is_finite
+from nablad.solvers.linalg.symmetric import curvature_tolerance, diagonal_scale, extreme_eigenvalues
+from nablad.solvers.linalg.vectors import is_finite, norm, ratio
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 
@@ -25,24 +36,64 @@ ALWAYS_SIZE = 64
 """Up to so many it always is."""
 GRADIENTS_PER_COLUMN = 3
 """A Hessian's column costs about so many gradients."""
+GRADIENT_MARGIN = 4.0
+"""How many roundings of theta a gradient must exceed to mean something."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """H_s = V L V' over the free parameters, k of them."""
+
+    free: NDArray[np.intp]
+    """Which they are, of all p; shape (k,)."""
+    scale: FloatArray
+    """D, shape (k,)."""
+    values: FloatArray
+    """L, ascending, shape (k,)."""
+    vectors: FloatArray
+    """V, (k, k)."""
+    zero: float
+    """Values up to this size are zero to working precision."""
+
+    def directions(self, which: NDArray[np.bool_], size: int) -> FloatArray:
+        """D^-1 v for the chosen eigenvectors, as columns (p, m) in the user's units."""
+        found = np.zeros((size, int(np.count_nonzero(which))), self.vectors.dtype)
+        found[self.free] = self.vectors[:, which] / self.scale[:, None]
+        return found
+
+    @property
+    def flat(self) -> NDArray[np.bool_]:
+        """Which eigenvalues are zero."""
+        return np.asarray(np.abs(self.values) <= self.zero)
+
+
+@dataclass(frozen=True, eq=False)
 class CurvatureFacts:
-    """The spectrum at a point, summed up."""
+    """The curvature at a point, summed up."""
 
     verdict: str
-    smallest: float | None
-    largest: float | None
-    condition: float | None
-    rank: int | None
+    smallest: float | None = None
+    largest: float | None = None
+    condition: float | None = None
+    rank: int | None = None
     decrement: float | None = None
-    """What a Newton step from the point promises, where one was computed for it."""
+    """The decrease that Newton's step from the point promises; inf where f falls along a direction of no curvature."""
+    step: FloatArray | None = None
+    """That step, (p,)."""
+    diagonal: FloatArray | None = None
+    """H_ii (p,), NaN for parameters that bounds hold."""
+    spectrum: Spectrum | None = None
+    active: int | None = None
+    """How many parameters are held by their bounds; None without bounds."""
+    over_roundoff: float = math.inf
+    """The largest component of the gradient in units of what rounding theta changes in it, 4 eps |H| |theta|."""
     note: str = ""
+    below: float | None = field(default=None)
+    """A value found lower nearby, where probing found one (probes.py)."""
 
 
 def unverified(note: str) -> CurvatureFacts:
-    return CurvatureFacts("unverified", None, None, None, None, note=note)
+    return CurvatureFacts("unverified", note=note)
 
 
 def affordable(objective: Objective, gradients: int) -> bool:
@@ -51,65 +102,173 @@ def affordable(objective: Objective, gradients: int) -> bool:
     return p <= ALWAYS_SIZE or (p <= LARGEST_SIZE and GRADIENTS_PER_COLUMN * p <= gradients)
 
 
+def too_large(objective: Objective) -> str:
+    """Why there is no verdict."""
+    return f"A Hessian of {objective.size:,} parameters, for the verdict alone, would cost more than the run."
+
+
+def exact_at_hand(objective: Objective, state: State) -> bool:
+    """Whether the state holds the exact curvature; the triangle of a nonlinear residual has only the part 2 J'J."""
+    return state.hessian is not None or (state.triangle is not None and objective.capabilities.affine)
+
+
 def curvature_at(objective: Objective, state: State, gradients: int) -> CurvatureFacts:
     """The facts at the state's point. May evaluate a Hessian or a QR, if affordable."""
     if objective.size == 0:
-        return CurvatureFacts("minimum", None, None, None, 0, note="There are no parameters.")
-    if state.triangle is not None:
-        return of_triangle(state.triangle)
-    if state.hessian is not None:
-        return of_hessian(state.hessian)
-    theta, slope = state.theta, state.gradient
-    if not affordable(objective, gradients):
-        return unverified(
-            f"A Hessian of {objective.size} parameters, for the verdict alone, would cost more than the run."
-        )
+        return CurvatureFacts("minimum", rank=0, decrement=0.0, note="There are no parameters.")
+    at_hand = exact_at_hand(objective, state)
+    if not at_hand and not affordable(objective, gradients):
+        return unverified(too_large(objective))
+    free, active = _free(objective, state)
+    if not free.size:
+        return CurvatureFacts("minimum", rank=0, decrement=0.0, active=active, note="Bounds hold every parameter.")
     if objective.capabilities.residual and objective.capabilities.affine:
-        R = objective.tsqr(theta).r
-        facts = of_triangle(R)
-        known = facts.rank is not None
-        return replace(facts, decrement=triangle(R).correction(0.5 * slope, theta).decrease) if known else facts
-    H = objective.hessian(theta)
-    facts = of_hessian(H)
-    known = facts.rank is not None
-    return replace(facts, decrement=0.5 * factorize(H).newton_step(slope, theta)[1]) if known else facts
+        R = state.triangle if state.triangle is not None else objective.tsqr(state.theta).r
+        return of_triangle(R, state.theta, state.gradient, free, active)
+    H = state.hessian if state.hessian is not None else objective.hessian(state.theta)
+    return of_hessian(H, state.theta, state.gradient, free, active)
 
 
-def of_hessian(H: FloatArray) -> CurvatureFacts:
-    """The facts of a symmetric H (p, p)."""
-    if not is_finite(H):
+def _free(objective: Objective, state: State) -> tuple[NDArray[np.intp], int | None]:
+    if objective.bounds is None:
+        return np.arange(objective.size), None
+    free = np.flatnonzero(objective.bounds.free(state.theta, state.gradient))
+    return free, objective.size - free.size
+
+
+def of_hessian(
+    H: FloatArray, theta: FloatArray, gradient: FloatArray, free: NDArray[np.intp], active: int | None
+) -> CurvatureFacts:
+    """The facts from a symmetric H (p, p)."""
+    part = H[np.ix_(free, free)] if free.size < theta.size else H
+    if not is_finite(part):
         return unverified("The Hessian is not finite there.")
-    scale = diagonal_scale(H)
-    values = np.linalg.eigvalsh(H / scale / scale[:, None])
+    eps = float(np.finfo(H.dtype).eps)
+    scale = diagonal_scale(part)
+    values, vectors = np.linalg.eigh(part / scale / scale[:, None])
     sizes = np.abs(values)
-    bound = curvature_tolerance(H.shape[0], float(np.finfo(H.dtype).eps)) * float(sizes.max())
-    kept = sizes[sizes > bound]
-    smallest, largest = extreme_eigenvalues(H)
+    zero = curvature_tolerance(free.size, eps) * float(sizes.max())
+    spectrum = Spectrum(free, scale, values, vectors, zero)
+    kept = sizes[sizes > zero]
+    smallest, largest = extreme_eigenvalues(part)
+    step, decrease = newton_step(spectrum, gradient, theta)
+    floor = GRADIENT_MARGIN * eps * (np.abs(H) @ np.abs(theta))[free]
     return CurvatureFacts(
-        verdict=_verdict(float(values[0]), float(values[-1]), bound),
+        verdict=_verdict(float(values[0]), float(values[-1]), zero),
         smallest=smallest,
         largest=largest,
         condition=float(kept.max() / kept.min()) if kept.size else None,
         rank=int(kept.size),
+        decrement=decrease,
+        step=step,
+        diagonal=_scattered(np.diagonal(part), free, theta.size),
+        spectrum=spectrum,
+        active=active,
+        over_roundoff=_largest_ratio(np.abs(gradient[free]), floor),
     )
 
 
-def of_triangle(R: FloatArray) -> CurvatureFacts:
+def of_triangle(
+    R: FloatArray, theta: FloatArray, gradient: FloatArray, free: NDArray[np.intp], active: int | None
+) -> CurvatureFacts:
     """The facts of the Hessian 2 R'R, from R (k, p): the squares never taken of small singular values."""
-    if not is_finite(R):
+    part = R[:, free]
+    if not is_finite(part):
         return unverified("The Jacobian is not finite there.")
-    p = R.shape[1]
-    factor = triangle(R)
-    widest = float(column_norms(R).max())
-    singular = np.linalg.svd(R / widest, compute_uv=False) if R.shape[0] else np.zeros(1)
-    smallest = float(singular[-1]) if R.shape[0] >= p else 0.0
+    factor = triangle(np.asarray(np.linalg.qr(part, mode="r")) if free.size < min(R.shape) else part)
+    rank, size = factor.rank, free.size
+    singular, vectors = _singular(part / factor.scale)
+    spectrum = Spectrum(free, factor.scale, 2.0 * singular**2, vectors, 0.0)
+    # Rank is decided by singular values; their squares are told apart from zero where those are.
+    if rank < size:
+        values = np.where(np.arange(size) < size - rank, 0.0, spectrum.values)
+        spectrum = Spectrum(free, factor.scale, values, vectors, 0.0)
+    widest = float(column_norms(part).max())
+    extremes = np.linalg.svd(part / widest, compute_uv=False) if len(part) else np.zeros(1)
+    smallest = float(extremes[-1]) if len(part) >= size else 0.0
+    step, decrease = newton_step(spectrum, gradient, theta)
     return CurvatureFacts(
-        verdict="minimum" if factor.rank == p else "flat",
+        verdict="minimum" if rank == size else "flat",
         smallest=_twice_square(smallest * widest),
-        largest=_twice_square(float(singular[0]) * widest),
+        largest=_twice_square(float(extremes[0]) * widest),
         condition=factor.condition,
-        rank=factor.rank,
+        rank=rank,
+        decrement=decrease,
+        step=step,
+        diagonal=_scattered(2.0 * np.sum(part**2, axis=0), free, theta.size),
+        spectrum=spectrum,
+        active=active,
     )
+
+
+def _singular(A: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Singular values ascending, with zeros for those that a wide A lacks, and the right vectors (k, k)."""
+    size = A.shape[1]
+    if not len(A):
+        return np.zeros(size, A.dtype), np.eye(size, dtype=A.dtype)
+    _, found, transposed = np.linalg.svd(A, full_matrices=True)
+    values = np.zeros(size, A.dtype)
+    values[size - found.size :] = found[::-1]
+    return values, transposed.T[:, ::-1]
+
+
+def newton_step(spectrum: Spectrum, gradient: FloatArray, theta: FloatArray) -> tuple[FloatArray, float]:
+    """The step -|H|^-1 g, (p,), and the decrease that it promises, g'|H|^-1 g / 2.
+
+    Along a direction of no curvature a gradient that is roundoff counts as none; one that is more makes the promise
+    infinite, for no length is then natural.
+    """
+    size, free = np.abs(spectrum.values), spectrum.free
+    h = spectrum.vectors.T @ (gradient[free] / spectrum.scale)
+    eps = float(np.finfo(theta.dtype).eps)
+    blur = 100.0 * eps * float(size.max(initial=0.0)) * norm(spectrum.scale * theta[free])
+    flat = size <= spectrum.zero
+    downhill = bool((np.abs(h[flat]) > blur).any())
+    h = np.where(flat, 0.0, h)
+    w = h / np.where(flat, 1.0, size)
+    step = np.zeros_like(theta)
+    step[free] = -(spectrum.vectors @ w) / spectrum.scale
+    return step, math.inf if downhill else 0.5 * float(h.dot(w))
+
+
+def relative_step(facts: CurvatureFacts, theta: FloatArray, origin: FloatArray, share: float) -> float:
+    """||D s|| / ||D theta||: Newton's step in no units.
+
+    A theta near zero is measured by `share` of the point `origin` where the run began.
+    """
+    if facts.step is None or facts.spectrum is None:
+        return 0.0
+    free, scale = facts.spectrum.free, facts.spectrum.scale
+    size = max(norm(scale * theta[free]), share * norm(scale * origin[free]))
+    return ratio(norm(scale * facts.step[free]), size)
+
+
+def worst_scaled(facts: CurvatureFacts) -> tuple[int, float] | None:
+    """The parameter whose curvature H_ii is farthest from the median of all, and their ratio; None for fewer than two.
+
+    By logarithms; a parameter without any curvature is farther than all others.
+    """
+    if facts.diagonal is None:
+        return None
+    known = np.flatnonzero(np.isfinite(facts.diagonal))
+    sizes = np.abs(facts.diagonal[known])
+    if known.size < 2 or not sizes.any():
+        return None
+    with np.errstate(divide="ignore"):
+        logs = np.log(sizes)
+    distance = logs - np.median(logs[np.isfinite(logs)])
+    i = int(np.argmax(np.abs(distance)))
+    return int(known[i]), math.exp(min(float(distance[i]), 700.0))
+
+
+def _scattered(values: FloatArray, free: NDArray[np.intp], size: int) -> FloatArray:
+    found = np.full(size, math.nan)
+    found[free] = values
+    return found
+
+
+def _largest_ratio(sizes: FloatArray, floors: FloatArray) -> float:
+    return max((ratio(float(size), float(floor)) for size, floor in zip(sizes, floors, strict=True)), default=0.0)
 
 
 def _twice_square(x: float) -> float:

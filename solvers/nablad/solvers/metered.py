@@ -28,6 +28,7 @@ from nablad.solvers.objective import (
     Objective,
     Tsqr,
 )
+from nablad.solvers.trouble import Trouble, is_trouble, name_of
 
 
 class Metered:
@@ -37,8 +38,13 @@ class Metered:
         self.inner = inner
         self.limits = limits
         self.seconds = 0.0
-        self.nonfinite: str | None = None
-        """Where a value that is not finite was first seen."""
+        self.iteration = 0
+        """The one at work, for what is told of a trial."""
+        self.evaluations_before = 0
+        """What the run's own count of evaluations is ahead of the objective's counters."""
+        self.first_trouble: Trouble | None = None
+        self.last_trouble: Trouble | None = None
+        """The trials whose value or gradient was not finite."""
         self.size: int = inner.size
         self.rows: int = inner.rows
         self.dtype: np.dtype[Any] = inner.dtype
@@ -56,12 +62,12 @@ class Metered:
         finally:
             self.seconds += perf_counter() - begin
         if not isfinite(value):
-            self._note(value)
+            self._note("value", value, theta)
         return value
 
-    def _note(self, value: float) -> None:
-        if self.nonfinite is None:
-            self.nonfinite = f"The value was first {value} at evaluation {self.counters.value}."
+    def _note(self, what: str, value: float, theta: FloatArray) -> None:
+        self.last_trouble = Trouble(self.iteration, self.counters.value + self.evaluations_before, what, value, theta)
+        self.first_trouble = self.first_trouble or self.last_trouble
 
     def gradient(self, theta: FloatArray) -> FloatArray:
         begin = perf_counter()
@@ -77,8 +83,8 @@ class Metered:
             value, gradient = self.inner.value_and_gradient(theta)
         finally:
             self.seconds += perf_counter() - begin
-        if not isfinite(value):
-            self._note(value)
+        if is_trouble(value, gradient):
+            self._note("gradient" if isfinite(value) else "value", value, theta)
         return value, gradient
 
     def hessian(self, theta: FloatArray) -> FloatArray:
@@ -147,6 +153,10 @@ class Metered:
     def explain(self, theta: FloatArray) -> str | None:
         """What is not finite at theta, in words, if the objective can tell."""
         return self.inner.explain(theta) if isinstance(self.inner, Explaining) else None
+
+    def parameter_name(self, index: int) -> str:
+        """What messages call a parameter."""
+        return name_of(self.inner)(index)
 
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Batch:
         return _MeteredBatch(self, self.inner.batch(indices))

@@ -173,6 +173,15 @@ class Explaining(Protocol):
         ...
 
 
+@runtime_checkable
+class Naming(Protocol):
+    """An objective that has names for its parameters."""
+
+    def parameter_name(self, index: int) -> str:
+        """Of the element `index` of theta, such as "A_0[3,1]"."""
+        ...
+
+
 class Interrupted(Exception):
     """Raised from inside an evaluation, between row blocks, when the run must end now."""
 

@@ -11,12 +11,15 @@ from nablad.solvers.objective import Counters, FloatArray, Objective
 from nablad.solvers.packing import pack, unpack
 from nablad.solvers.report import Seconds
 from nablad.solvers.stopping import scaled_gradient
+from nablad.solvers.trouble import Trouble
 
-VERSION = 2
+VERSION = 3
 SETTLED = 0.999
 """A gradient norm counts as fallen below this share of what it was."""
 NOISE = 100.0
 """The roundoff of f, in eps |f|."""
+LENGTHS_KEPT = 12
+"""Of the steps, for the order at which they shrink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,16 @@ class Progress:
     calm_gradient_norm: float
     """Where `stalled` steps in a row began: a slow run's steps are each too small to see, and their sum is not."""
     stalled: int
+    origin: FloatArray
+    """Where the run began."""
+    lengths: list[float]
+    """The relative steps at the last accepted points, the newest last."""
+    look_below: float
+    """A point that passes a test is looked at only if its gradient norm is below this; each look in vain lowers it."""
     counts: Counters
     seconds: Seconds
-    nonfinite: str | None
+    first_trouble: Trouble | None
+    last_trouble: Trouble | None
 
     @classmethod
     def begin(cls, state: State) -> Progress:
@@ -70,9 +80,13 @@ class Progress:
             calm_value=state.value,
             calm_gradient_norm=state.gradient_norm,
             stalled=0,
+            origin=state.theta,
+            lengths=[state.relative_step],
+            look_below=math.inf,
             counts=Counters(),
             seconds=Seconds(0.0, 0.0, 0.0),
-            nonfinite=None,
+            first_trouble=None,
+            last_trouble=None,
         )
 
     def advance(self, state: State, eps: float) -> None:
@@ -88,6 +102,7 @@ class Progress:
         else:
             self.stalled += 1
         self.arrived = self.iteration
+        self.lengths = [*self.lengths[1 - LENGTHS_KEPT :], state.relative_step]
         self.first_drop = self.first_drop or max(0.0, self.state.value - state.value)
         self.state = state
         if state.value < self.best.value:
@@ -101,6 +116,8 @@ def save(progress: Progress, method: Method[Any], size: int) -> bytes:
         "best": fields_of(progress.best),
         "counts": asdict(progress.counts),
         "seconds": asdict(progress.seconds),
+        "first_trouble": None if progress.first_trouble is None else fields_of(progress.first_trouble),
+        "last_trouble": None if progress.last_trouble is None else fields_of(progress.last_trouble),
     }
     header = {"version": VERSION, "method": method.name, "size": size, "dtype": progress.state.theta.dtype.str}
     return pack({"header": header, "progress": fields})
@@ -122,10 +139,16 @@ def restore(data: bytes, method: Method[Any], objective: Objective) -> Progress:
                 "best": Point(**fields["best"]),
                 "counts": Counters(**fields["counts"]),
                 "seconds": Seconds(**fields["seconds"]),
+                "first_trouble": _trouble(fields["first_trouble"]),
+                "last_trouble": _trouble(fields["last_trouble"]),
             }
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"damaged nablad state: {error}") from error
+
+
+def _trouble(fields: dict[str, Any] | None) -> Trouble | None:
+    return None if fields is None else Trouble(**fields)
 
 
 def is_finite_start(progress: Progress) -> bool:

@@ -42,7 +42,7 @@ class GraphObjective:
 
     `data` maps the problem's data inputs to arrays of the compiled dtype, rows first and contiguous. `checkpoint` is
     called before every row block; what it raises comes out of the call, and the objective may be used again. `threads`
-    changes the time, never the bits. `labels` are what messages call the problem's nodes.
+    changes the time, never the bits. `labels` are what messages call the problem's nodes, `names` the elements of theta.
     """
 
     def __init__(
@@ -53,9 +53,11 @@ class GraphObjective:
         checkpoint: Callable[[], None] | None = None,
         threads: int = 1,
         labels: Mapping[Node, str] | None = None,
+        names: Callable[[int], str] | None = None,
     ) -> None:
         self._compiled = compiled
         self._labels = labels
+        self._names = names
         self._data = dict(data)
         self._checkpoint = checkpoint
         self._threads = threads
@@ -212,6 +214,10 @@ class GraphObjective:
         """The same in words: which result of the definition is NaN or infinite, and where."""
         found = self.first_nonfinite(theta)
         return None if found is None else f"The first to be so: {found}"
+
+    def parameter_name(self, index: int) -> str:
+        """What messages call an element of theta."""
+        return f"theta[{index}]" if self._names is None else self._names(index)
 
     def _run(self, name: str, theta: FloatArray, **more: Array) -> tuple[Array, ...]:
         parameters = self._parameters(theta)

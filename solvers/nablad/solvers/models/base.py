@@ -148,7 +148,14 @@ class Model(ABC):
 
     def objective(self, checkpoint: Callable[[], None] | None = None, threads: int = 1) -> GraphObjective:
         """The objective on the model's data. `checkpoint` is called before every row block."""
-        return GraphObjective(self.compiled, self.data, checkpoint=checkpoint, threads=threads, labels=self.node_labels)
+        return GraphObjective(
+            self.compiled,
+            self.data,
+            checkpoint=checkpoint,
+            threads=threads,
+            labels=self.node_labels,
+            names=self.layout.element,
+        )
 
     def start(self, start: ArrayLike | Mapping[str, ArrayLike] | None = None) -> FloatArray:
         """A starting point (p,): the model's own, or the given vector or named arrays, checked.

@@ -44,6 +44,15 @@ class Layout(Mapping[str, tuple[int, ...]]):
     def size(self) -> int:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    def element(self, index: int) -> str:
+        """What messages call one element of the flat vector: "A_0[3,1]", or "b1" where the parameter is one number."""
+        for name, (start, stop) in self.ranges.items():
+            if start <= index < stop:
+                shape = self.shapes[name]
+                place = ",".join(str(int(k)) for k in np.unravel_index(index - start, shape)) if shape else ""
+                return f"{name}[{place}]" if place else name
+        raise IndexError(index)
+
     def part(self, theta: Symbol, name: str) -> Symbol:
         """The named parameter as a symbol, read from the flat vector."""
         return s.reshape(s.slice_of(theta, [self.ranges[name]]), self.shapes[name])

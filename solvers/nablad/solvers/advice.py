@@ -1,0 +1,91 @@
+"""The message of a report: what happened with its numbers, what the point is, and what to do next."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.objective import Objective
+from nablad.solvers.progress import Point, Progress
+from nablad.solvers.report import Evidence
+from nablad.solvers.status import Family, Finding, Status
+from nablad.solvers.trouble import named
+from nablad.solvers.verification import Look
+
+VERDICTS = {
+    "minimum": "All curvature is positive: a minimum.",
+    "flat": "The curvature vanishes along some direction: a minimum here is not unique, or not certain.",
+    "saddle": "The curvature is negative along some direction.",
+    "maximum": "All curvature is negative.",
+}
+
+ODD_SCALE = 1e8
+"""Curvatures that differ by this factor slow every method of first order down to nothing."""
+INVOLVED = 0.1
+"""A parameter belongs to the undetermined directions if so much of its own unit vector, squared, lies in them."""
+SLOW = 0.1
+"""An order of convergence within this of 1 is linear."""
+
+
+def message(
+    finding: Finding,
+    progress: Progress,
+    point: Point,
+    facts: CurvatureFacts,
+    look: Look,
+    evidence: Evidence,
+    objective: Objective,
+) -> str:
+    """The words of the report."""
+    status = finding.status
+    words = [finding.message]
+    if status.success and point.iteration != progress.iteration and progress.state.accepted:
+        words.append(f"The point of iteration {point.iteration} is lower and is the one returned.")
+    elif not status.success and math.isfinite(point.value):
+        words.append(f"The best value is {point.value:.10g}, of iteration {point.iteration}.")
+    words.append(_distance(finding, facts, look))
+    if facts.below is None:
+        words.append(VERDICTS.get(facts.verdict, facts.note if status.success else ""))
+    if facts.verdict in VERDICTS:
+        words.append(facts.note)
+    words.append(_undetermined(facts, objective))
+    words.append(_scale(status, evidence))
+    words.append(status.advice if status.advice not in words else "")
+    return " ".join(word for word in words if word)
+
+
+def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
+    """How far the point is from stationary, where that was measured."""
+    if facts.decrement is None or facts.spectrum is None or finding.status in (Status.ROUNDOFF, Status.RECEDING):
+        return ""
+    if not math.isfinite(facts.decrement):
+        return "The value still falls along a direction without curvature." if not finding.status.success else ""
+    told = f"{look.step:.1e} of the parameters and promises a decrease of {facts.decrement:.1e}"
+    if finding.status is Status.GRADIENT and facts.verdict in ("minimum", "flat"):
+        return f"Newton's step from here is {told}."
+    if finding.status.family is Family.LIMIT and not look.stationary:
+        return f"It has not converged: Newton's step from here is {told}; Newton or LBFGS may take it at once."
+    return ""
+
+
+def _undetermined(facts: CurvatureFacts, objective: Objective) -> str:
+    """Which parameters the objective leaves open."""
+    spectrum = facts.spectrum
+    if spectrum is None or facts.verdict != "flat" or not spectrum.flat.any():
+        return ""
+    share = np.sum(spectrum.vectors[:, spectrum.flat] ** 2, axis=1)
+    which = spectrum.free[share > min(INVOLVED, 0.5 * float(share.max()))]
+    return f"It does not determine {named(objective, which, objective.size)}."
+
+
+def _scale(status: Status, evidence: Evidence) -> str:
+    """The parameter that is out of scale, where that may be what held the run up."""
+    scale = evidence.worst_scale
+    if status.success or scale is None or not scale > 0.0 or 1.0 / ODD_SCALE < scale < ODD_SCALE:
+        return ""
+    return (
+        f"The curvature along {evidence.worst_scaled_parameter} is {scale:.1e} of the median: change its unit, or use "
+        f"Newton, which needs none."
+    )

@@ -1,0 +1,210 @@
+r"""A few values of f, where curvature alone cannot tell what a point is.
+
+**Lower nearby?** Where the Hessian is singular, a vanishing gradient is had by x^4 and by x^3 alike, by the monkey
+saddle x^3 - 3 x y^2 and by x^2 - y^4. f is looked at along the flat directions, both ways, from short distances to long
+ones; what counts is the shortest distance at which f differs from f(theta) by more than its roundoff: if it is lower
+there, the point is no minimum. Each probe is also moved to the bottom of the valley that the other directions make, by
+Newton's step among these, since f may rise along every line and fall along a curve: (x - y^2)(x - 2 y^2), Peano's
+example. Probes can disprove a minimum and never prove one.
+
+**At infinity?** A function such as exp(-x) or 1/x falls towards a limit that it has nowhere. Two signs of it:
+
+- Newton's step is long, however small the decrement is that it promises. The quadratic model then says at which
+  multiple of the step f must have risen visibly. If it has not risen there, nor on the way, nothing holds theta.
+- The gradient is exactly zero after a long way, and f stays the same however far one goes on. So it does for hinges,
+  max(0, 1 - x)^2, which have their minimum. The way back tells the two apart: from the edge of the plateau, f -
+  f(theta) rises like a power of the distance d where the minimum is there, so that the slopes of log f over log d agree
+  at two distances; where f is only lost in roundoff, or underflows, it rises like exp(c d), and the slopes differ as
+  the distances do.
+
+Cost: some 30 evaluations where a point is flat, 4 or 60 where a minimum may be at infinity, none elsewhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.linalg.vectors import norm
+from nablad.solvers.methods.base import State
+from nablad.solvers.objective import FloatArray, Objective
+
+NOISE = 100.0
+"""Roundings that an evaluation is taken to make."""
+DISTANCES = (1e-4, 1e-2, 1.0)
+"""Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
+DIRECTIONS = 4
+"""Of the flat directions, so many eigenvectors, and so many mixtures of all of them."""
+WEAK = 1e-6
+"""A curvature is suspicious if over the whole way of the run it would have changed f by less than this share of what f
+did change: it was not this curvature that brought f down, and third derivatives may outweigh it."""
+MARGIN = 4.0
+"""A value counts as lower if it is so by this multiple of what Newton's step promises."""
+
+
+def roundoff(facts: CurvatureFacts, at: State) -> float:
+    """How far values of f near the point are uncertain.
+
+    A sum of squares rounds in its residual, by eps ||D theta|| where f is ||r||^2: 2 ||r|| times that, and its square,
+    may exceed eps |f| by far.
+    """
+    eps = float(np.finfo(at.theta.dtype).eps)
+    size = math.sqrt(abs(at.value))
+    spectrum = facts.spectrum
+    moved = 0.0 if spectrum is None else norm(spectrum.scale * at.theta[spectrum.free])
+    return NOISE * eps * (size * size + size * moved + eps * moved * moved)
+
+
+def suspicious(facts: CurvatureFacts, at: State, origin: FloatArray, first_value: float) -> bool:
+    """Whether the smallest curvature is too weak to be taken for a minimum's."""
+    if facts.spectrum is None or facts.verdict not in ("minimum", "flat"):
+        return False
+    if facts.verdict == "flat":
+        return True
+    spectrum = facts.spectrum
+    way = norm(spectrum.scale * (at.theta - origin)[spectrum.free])
+    return float(spectrum.values[0]) * way**2 < WEAK * (first_value - at.value)
+
+
+def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatArray) -> float | None:
+    """A value of f near the point that is lower than any stationary point of the model there; None if none is found."""
+    if facts.spectrum is None:
+        return None
+    promised = facts.decrement if facts.decrement is not None and math.isfinite(facts.decrement) else 0.0
+    blur = roundoff(facts, at) + MARGIN * promised
+    unit = max(norm(at.theta), norm(at.theta - origin)) or 1.0
+    for direction in _directions(facts, at.theta.size):
+        for side in (1.0, -1.0):
+            for corrected in (False, True) if _has_valley(facts) else (False,):
+                change = _first_change(objective, facts, at, side * unit * direction, blur, corrected)
+                if change < 0.0:
+                    return at.value + change
+    return None
+
+
+def _first_change(
+    objective: Objective, facts: CurvatureFacts, at: State, direction: FloatArray, blur: float, corrected: bool
+) -> float:
+    """f - f(theta) at the shortest distance at which it can be seen; 0 if at none."""
+    for distance in DISTANCES:
+        theta = _inside(objective, at.theta + distance * direction)
+        if corrected:
+            theta = _bottom(objective, facts, theta)
+        change = objective.value(theta) - at.value
+        if abs(change) > blur:
+            return change
+        if math.isnan(change):
+            return 0.0
+    return 0.0
+
+
+def _has_valley(facts: CurvatureFacts) -> bool:
+    return facts.spectrum is not None and bool((facts.spectrum.values > facts.spectrum.zero).any()) and _flat(facts)
+
+
+def _flat(facts: CurvatureFacts) -> bool:
+    return facts.verdict == "flat"
+
+
+def _bottom(objective: Objective, facts: CurvatureFacts, theta: FloatArray) -> FloatArray:
+    """Newton's step among the directions of positive curvature, the flat ones held."""
+    spectrum = facts.spectrum
+    assert spectrum is not None
+    positive = spectrum.values > spectrum.zero
+    V = spectrum.directions(positive, theta.size)
+    slope = V.T @ objective.gradient(theta)
+    moved = theta - V @ (slope / spectrum.values[positive])
+    return _inside(objective, moved) if bool(np.isfinite(moved).all()) else theta
+
+
+def _directions(facts: CurvatureFacts, size: int) -> Iterator[FloatArray]:
+    """Flat directions of length 1: eigenvectors and mixtures; the weakest one alone where none is flat."""
+    spectrum = facts.spectrum
+    assert spectrum is not None
+    flat = spectrum.flat
+    if not flat.any():
+        flat = np.arange(flat.size) == 0
+    basis, _ = np.linalg.qr(spectrum.directions(flat, size))
+    yield from basis.T[:DIRECTIONS]
+    if basis.shape[1] > 1:
+        generator = np.random.default_rng(0)
+        for _ in range(DIRECTIONS):
+            mixture = basis @ np.asarray(generator.standard_normal(basis.shape[1]), basis.dtype)
+            yield mixture / norm(mixture)
+
+
+def _inside(objective: Objective, theta: FloatArray) -> FloatArray:
+    return theta if objective.bounds is None else objective.bounds.project(theta)
+
+
+STRIDES = (1e-3, 1e-2, 1e-1, 1.0)
+RISE = 1e4
+"""In roundoffs of f: what the model must promise at the end of the ray."""
+
+
+def recedes(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatArray, fallen: float) -> float | None:
+    """How far on, in multiples of Newton's step, f has not risen although the model says it must have; else None.
+
+    The model along the step s is f + d (t^2 - 2 t). Where there is no curvature, the way of the run takes the place of
+    s. f must not fall by much either: beyond an inflection as that of x^3 it does, and the run had better go on.
+    `fallen` is what the run has gained.
+    """
+    if facts.step is None or facts.decrement is None or not facts.decrement > 0.0:
+        return None
+    blur = roundoff(facts, at)
+    if facts.decrement == math.inf:
+        return 1e3 if _levels_off(objective, at, 1e3 * (at.theta - origin), blur, fallen) else None
+    far = max(1e3, math.sqrt(RISE * blur / facts.decrement))
+    return far if _levels_off(objective, at, far * facts.step, blur, blur + DEPTH * facts.decrement) else None
+
+
+DEPTH = 100.0
+"""In decrements: what lies below exp(-x) is 2 of them, below x^-q it is 2 + 2 / q."""
+
+
+def _levels_off(objective: Objective, at: State, ray: FloatArray, rise: float, fall: float) -> bool:
+    """Whether f stays between f(theta) - fall and f(theta) + rise along the ray."""
+    if not norm(ray) > 0.0:
+        return False
+    for stride in STRIDES:
+        theta = at.theta + stride * ray
+        if objective.bounds is not None and not objective.bounds.contains(theta):
+            return False
+        if not at.value - fall <= objective.value(theta) <= at.value + rise:
+            return False
+    return True
+
+
+BISECTIONS = 60
+EDGE = (0.5, 0.1, 0.02)
+"""Distances from the plateau's edge, in units of the way to it: the slopes of an exponential differ by five there."""
+POWER = 2.0
+"""The slopes of a power agree within this factor."""
+
+
+def plateau_at_infinity(objective: Objective, at: State, origin: FloatArray) -> bool:
+    """Whether f has come to rest on a plateau that is only its roundoff, on a way without end."""
+    way = at.theta - origin
+    if not _levels_off(objective, at, 1e6 * way, 0.0, 0.0):
+        return False
+
+    def above(share: float) -> float:
+        return objective.value(_inside(objective, origin + share * way)) - at.value
+
+    low, high = 0.0, 1.0
+    if not above(low) > 0.0:
+        return False
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if above(middle) > 0.0 else (low, middle)
+    heights = [above(low * (1.0 - distance)) for distance in EDGE]
+    if not all(0.0 < height < math.inf for height in heights):
+        return True
+    outer, inner = (math.log(a / b) for a, b in itertools.pairwise(heights))
+    return inner <= outer / POWER
