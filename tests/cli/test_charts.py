@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nablad.cli.canvas import Canvas
-from nablad.cli.chart import LOOKS, Chart, Curve, iteration_scale, loss_scale, tick_labels
+from nablad.cli.chart import FEW, MANY, Chart, Curve, iteration_scale, loss_scale, tick_labels
 from nablad.cli.curves import NARROW, draw
-from nablad.cli.trace import Trace, excess_chart, look_of, loss_chart
+from nablad.cli.trace import Trace, excess_chart, loss_chart
 from nablad.client import Iterate, StateChange
 
-SLOW, FAST = LOOKS["gradient descent"], LOOKS["Newton"]
+SLOW, FAST = MANY, FEW
 positive = st.floats(min_value=1e-300, max_value=1e300)
 
 
@@ -139,7 +139,7 @@ def iterate(iteration: int, loss: float) -> Iterate:
 
 
 def test_excess_is_above_the_lowest_of_all_and_ends_at_the_rounding() -> None:
-    slow, fast = Trace("gradient descent", look_of("gradient descent")), Trace("Newton", look_of("Newton"))
+    slow, fast = Trace("gradient descent", MANY), Trace("Newton", FEW)
     for k, loss in enumerate([100.0, 50.0, math.inf, 25.0]):
         slow.add(iterate(k, loss))
     for k, loss in enumerate([100.0, 10.0]):
@@ -159,7 +159,7 @@ def test_before_the_first_iterate_no_loss_is_claimed() -> None:
 
 
 def test_a_run_that_waits_says_so() -> None:
-    trace = Trace("Newton", LOOKS["Newton"])
+    trace = Trace("Newton", FEW)
     now = datetime.now(UTC)
     for state, position, shown in (
         ("QUEUED", 2, "queued, 2 before it"),

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 from rich.console import Console
 
-from nablad.cli.chart import LOOKS, Chart, Curve
+from nablad.cli.chart import FEW, MANY, Chart, Curve
 from nablad.cli.errors import CommandError
 from nablad.cli.files import check_writable, write_atomically
 from nablad.cli.plotting import write_plot
@@ -86,8 +86,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "begin"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("PNG", b"\x89PNG")])
 def test_pictures_are_what_their_name_says_and_reproducible(tmp_path: Path, suffix: str, begin: bytes) -> None:
     charts = [
-        Chart("one", "loss", (Curve("Newton", LOOKS["Newton"], [0, 1, 2], [1e5, 1.0, 1e-9]),), floor=1e-9),
-        Chart("none", "loss", (Curve("gradient descent", LOOKS["gradient descent"], [], []),)),
+        Chart("one", "loss", (Curve("Newton", FEW, [0, 1, 2], [1e5, 1.0, 1e-9]),), floor=1e-9),
+        Chart("none", "loss", (Curve("gradient descent", MANY, [], []),)),
     ]
     pictures = []
     for name in ("a", "b"):

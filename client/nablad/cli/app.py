@@ -162,15 +162,49 @@ def solve(
             "--layers", metavar="WIDTH:ACTIVATION,...", help="Fit a network, such as 16:tanh,1. Linear unless given."
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="FORMULA", help='Fit a formula of columns and parameters, such as "b1*(1-exp(-b2*x))".'
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="NAME=NUMBER,...", help="Where a formula's parameters begin; names them, too."),
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(
+            "--bounds", metavar="NAME=LOW:HIGH,...", help="Confine parameters, such as b1=0:,b2=-1:1; or coefficients."
+        ),
+    ] = None,
     loss: Annotated[
         str | None, typer.Option("--loss", help="squared_error for numbers, softmax_cross_entropy for classes.")
     ] = None,
-    method: Annotated[str, typer.Option("--method", "-m", help="newton or gradient-descent.")] = "newton",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="auto: chosen by the model. Or newton; levenberg-marquardt, gauss-newton (squared errors);"
+            " lbfgs, bfgs, nonlinear-conjugate-gradient, gradient-descent (gradients alone);"
+            " adam, sgd (batches of rows).",
+        ),
+    ] = "auto",
     step_size: Annotated[
         float | None, typer.Option("--step-size", help="Gradient descent's constant step; a line search unless given.")
     ] = None,
     momentum: Annotated[
-        float | None, typer.Option("--momentum", help="Gradient descent's momentum, in [0, 1).")
+        float | None, typer.Option("--momentum", help="Of gradient descent and sgd, in [0, 1).")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Of adam (0.001 unless given) and sgd.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Rows in a batch of adam and sgd; 32 unless given.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=0, help="Stop adam or sgd after so many passes over the rows.")
     ] = None,
     max_iterations: Annotated[
         int | None,
@@ -205,7 +239,9 @@ def solve(
     plot: _Plot = None,
     quiet: Annotated[bool, _flag("--quiet", "-q", help="Print nothing; the exit code tells.")] = False,
 ) -> Exit:
-    """Fit a linear model, or a network, to the columns of a CSV file.
+    """Fit a linear model, a network, or a formula of your own, to the columns of a CSV file.
+
+    Fits by squared errors come with standard errors and 95% intervals of their parameters.
 
     Exit code: 0 converged, 1 error, 3 ended without convergence (the best point is shown and saved all the same), 130
     interrupted.
@@ -216,10 +252,13 @@ def solve(
 
     `nablad solve data.csv --target price --standardize --test-split 0.2 --save price.npz`
 
+    `nablad solve data.csv --target y --model "b1*(1-exp(-b2*x))" --start b1=500,b2=1e-4 --bounds b2=0:`
+
     `nablad solve data.csv --target price --features size,rooms --layers 16:tanh,1 --ridge 0.1`
 
     `nablad solve breast_cancer --standardize --ridge 0.1 --layers 4:tanh,2 --plot loss.svg`
     """
+    from nablad.cli.methods import Settings
     from nablad.cli.solve import SolveOptions
     from nablad.cli.solve import solve as run
 
@@ -227,11 +266,13 @@ def solve(
         data=data,
         target=target,
         features=features,
+        model=model,
+        start=start,
+        bounds=bounds,
         layers=layers,
         loss=loss,
         method=method,
-        step_size=step_size,
-        momentum=momentum,
+        settings=Settings(step_size, momentum, learning_rate, batch_size, epochs),
         max_iterations=max_iterations,
         max_seconds=max_seconds,
         ridge=ridge,

@@ -37,11 +37,10 @@ class Look:
     marks_every_point: bool
 
 
-# Methods of many iterations are a line; methods of few are a line with a mark at each iterate.
-LOOKS = {
-    "gradient descent": Look("#56b4e9", "#0072b2", "─", ".", ".", "", False),
-    "Newton": Look("#e69f00", "#d55e00", "●", "o", "-", "o", True),
-}
+MANY = Look("#56b4e9", "#0072b2", "─", ".", ".", "", False)
+"""Of methods of many iterations: a line."""
+FEW = Look("#e69f00", "#d55e00", "●", "o", "-", "o", True)
+"""Of methods of few: a line with a mark at each iterate."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import csv
 import math
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -52,7 +52,7 @@ class Table:
 def read_table(
     path: str,
     target: str | None,
-    features: Sequence[str] | None = None,
+    features: Sequence[str] | Callable[[Sequence[str]], Sequence[str]] | None = None,
     *,
     labels: bool = False,
     drop_missing: bool = False,
@@ -60,7 +60,8 @@ def read_table(
 ) -> Table:
     """Read a CSV file, or standard input where the path is '-'.
 
-    `features` are the columns used, in this order; all named ones but the target unless given. With `labels` the target
+    `features` are the columns used, in this order, or a function that picks them from the names of the columns beside
+    the target; all named ones unless given. With `labels` the target
     is a class, any text. With `drop_missing`, rows that lack a value in a column used are left out; else they are
     errors. `name` is what to call the file. Without a target, the error says which columns there are.
     Raises CommandError with line and column for whatever cannot be read.
@@ -89,7 +90,12 @@ def _text(path: str) -> Iterator[tuple[str, TextIO]]:
 
 
 def _read(
-    source: str, stream: TextIO, target: str | None, features: Sequence[str] | None, labels: bool, drop_missing: bool
+    source: str,
+    stream: TextIO,
+    target: str | None,
+    features: Sequence[str] | Callable[[Sequence[str]], Sequence[str]] | None,
+    labels: bool,
+    drop_missing: bool,
 ) -> Table:
     first, blank = stream.readline(), 0
     while first and not first.strip():
@@ -106,7 +112,8 @@ def _read(
         raise CommandError(f"--target COLUMN is required: the column to fit; {source} has {_listed(header)}")
     target_column = _column(source, header, target)
     # A column without a name is an index that was written along, or what follows a separator at each line's end.
-    names = features if features is not None else [n for i, n in enumerate(given) if n and i != target_column]
+    named = [n for i, n in enumerate(given) if n and i != target_column]
+    names = named if features is None else features(named) if callable(features) else features
     columns = [_column(source, header, name) for name in names]
     unused = {*range(len(header))} - {*columns, target_column}
     if not columns:

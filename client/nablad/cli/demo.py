@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nablad.cli.bundled import BUNDLED
-from nablad.cli.chart import Chart
+from nablad.cli.chart import FEW, MANY, Chart
 from nablad.cli.connect import connect
 from nablad.cli.csv_data import read_table
 from nablad.cli.errors import CommandError, Exit
@@ -22,7 +22,7 @@ from nablad.cli.fitting import SOFTMAX, SQUARED_ERROR, build_model, prepare
 from nablad.cli.live import follow
 from nablad.cli.plotting import check_plot, write_plot
 from nablad.cli.tables import Column, count, is_live, line, number, seconds, show
-from nablad.cli.trace import Trace, excess_chart, look_of
+from nablad.cli.trace import Trace, excess_chart
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,7 +124,7 @@ def _race(console: Console, client: Client, problem: _Problem, options: DemoOpti
             title=f"demo: {problem.name}, {label}",
             cancel_when_unwatched=True,
         )
-        pairs.append((Trace(label, look_of(label)), run))
+        pairs.append((Trace(label, FEW if label == _FAST else MANY), run))
     if problem is _PROBLEMS[0]:
         # Not before there is a server that answers: if none does, that is the one thing to say.
         line(console, "nablad demo: gradient descent beside Newton's method; a real server, streamed over gRPC.")

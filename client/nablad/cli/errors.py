@@ -26,7 +26,11 @@ class Exit(IntEnum):
 
 
 class CommandError(Exception):
-    """Something that the user can put right; its text is one plain line."""
+    """Something that the user can put right: one plain line, and if it helps a picture of the place below it."""
+
+    def __init__(self, line: str, picture: str = "") -> None:
+        super().__init__(line)
+        self.picture = picture
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -75,6 +79,8 @@ def _exit_code(function: Callable[..., Exit], arguments: dict[str, Any], debug: 
             )
             return Exit.ERROR
         print(f"nablad: {_one_line(error)}", file=sys.stderr)
+        if isinstance(error, CommandError) and error.picture:
+            print(error.picture, file=sys.stderr)
         return Exit.ERROR
     return code
 

@@ -6,7 +6,7 @@ theta, b of these is, in the table's units, theta / scale and b - sum(theta * me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from nablad.cli.csv_data import Table
 from nablad.cli.errors import CommandError, nearest
 
 if TYPE_CHECKING:
-    from nablad.client import LeastSquares, Network
+    from nablad.client import LeastSquares, Network, Statistics
 
 FloatArray = NDArray[np.float64]
 Target = NDArray[np.float64] | NDArray[np.int64]
@@ -61,6 +61,10 @@ class Problem:
     train: Rows
     test: Rows | None
     scaling: Standardization | None
+
+    def columns(self, rows: Rows) -> dict[str, FloatArray]:
+        """The features by name, shape (N) each."""
+        return {name: rows.features[:, i] for i, name in enumerate(self.table.feature_names)}
 
 
 def prepare(table: Table, *, standardize: bool, test_split: float | None, seed: int, intercept: bool = True) -> Problem:
@@ -153,6 +157,23 @@ def in_table_units(theta: FloatArray, intercept: float | None, scaling: Standard
     if intercept is None:
         return LinearParameters(coefficients, None)
     return LinearParameters(coefficients, intercept - float(coefficients @ scaling.means))
+
+
+def statistics_in_table_units(found: Statistics, values: FloatArray, scaling: Standardization | None) -> Statistics:
+    """The statistics of a linear model, of the parameters in the table's units: theta first, then the intercept.
+
+    With theta' = B theta the covariance is B C B'; `values` are theta', shape (p).
+    """
+    layout = {f"{i}": () for i in range(values.size)}
+    if scaling is None or found.covariance is None or found.standard_errors is None:
+        return replace(found, theta=values, layout=layout)
+    width = scaling.scales.size
+    change = np.eye(values.size)
+    change[:width, :width] /= scaling.scales
+    change[width:, :width] = -scaling.means / scaling.scales
+    covariance = change @ found.covariance @ change.T
+    errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    return replace(found, theta=values, covariance=covariance, standard_errors=errors, layout=layout)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from nablad.cli.chart import LOOKS
 from nablad.cli.connect import connect
 from nablad.cli.errors import CommandError, Exit, nearest
 from nablad.cli.live import follow
+from nablad.cli.methods import shown
 from nablad.cli.tables import Column, count, fits, is_live, line, number, seconds, show
 from nablad.cli.trace import Trace, loss_chart
 
@@ -145,6 +145,7 @@ def _show_result(console: Console, result: Result) -> None:
     rows = [
         ("status", result.status),
         ("message", result.message),
+        ("method", _method(result)),
         ("loss", number(result.loss, 15)),
         ("iterations", f"{count(result.iterations)}, the best at {count(result.best_iteration)}"),
         (
@@ -155,8 +156,11 @@ def _show_result(console: Console, result: Result) -> None:
         ("curvature", _range(evidence.smallest_curvature, evidence.largest_curvature)),
         ("condition", number(evidence.condition, 3)),
         ("rank", count(evidence.rank)),
+        *evidence.told(result.theta.size),
         ("time", f"{seconds(times.total)}, of which evaluation {seconds(times.evaluation)}"),
     ]
+    if result.statistics is not None:
+        rows.append(("statistics", result.statistics.summary))
     line(console)
     _facts(console, rows)
     line(console)
@@ -170,6 +174,11 @@ def _show_result(console: Console, result: Result) -> None:
             for name, array in result.parameters.items()
         ],
     )
+
+
+def _method(result: Result) -> str:
+    label, _ = shown(result.settings_used.get("method", ""))
+    return f"{label}. {result.method_reason}" if result.method_reason else label
 
 
 def _range(low: float | None, high: float | None) -> str:
@@ -204,8 +213,8 @@ def watch_job(console: Console, server: str, name: str, options: WatchOptions) -
             result = run.result()
         else:
             job.refresh()
-            method = "Newton" if "newton" in job.title.lower() else "gradient descent"
-            trace = Trace(job.name.removeprefix(_PREFIX)[:8], LOOKS[method])
+            _, look = shown(job.model_summary.method)
+            trace = Trace(job.name.removeprefix(_PREFIX)[:8], look)
             if not follow(console, [(trace, run)], loss_chart(job.title or job.name), cancel=False):
                 line(console, f"Stopped watching; the job goes on: nablad jobs watch {name}")
                 return Exit.INTERRUPTED

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nablad.cli.chart import LOOKS, Chart, Curve, Look
+from nablad.cli.chart import Chart, Curve, Look
 
 if TYPE_CHECKING:
     from nablad.client import Event, Iterate, Result
@@ -57,11 +57,6 @@ class Trace:
         """The losses up to now."""
         count = len(self.iterations)
         return Curve(self.label, self.look, self.iterations[:count], self.losses[:count])
-
-
-def look_of(method: str) -> Look:
-    """How a method's curve looks."""
-    return LOOKS[method]
 
 
 def loss_chart(title: str) -> ChartOf:

@@ -55,12 +55,12 @@ class Evidence:
         if self.convergence_order is not None:
             kind = next(word for least, word in _ORDERS if self.convergence_order >= least)
             told.append(("convergence", f"{kind} (order {self.convergence_order:.2g})"))
-        if self.worst_scaled_parameter and self.worst_scale is not None:
+        if self.worst_scaled_parameter and self.worst_scale and not 1e-3 < self.worst_scale < 1e3:
             told.append(
                 ("scale", f"{self.worst_scaled_parameter} has {self.worst_scale:.2g} times the median curvature")
             )
         if self.active_bounds is not None:
-            told.append(("bounds", f"{self.active_bounds} of {parameters} parameters are held by one"))
+            told.append(("on a bound", f"{self.active_bounds} of {parameters} parameters"))
         return told
 
     def __repr__(self) -> str:

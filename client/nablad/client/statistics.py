@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,16 @@ class Statistics:
             reach = t * self.standard_errors
         return Intervals(self.theta - reach, self.theta + reach, level, self.layout)
 
+    def uncertainty_rows(self) -> Iterator[tuple[str, str, str]]:
+        """Of each element of theta, as text: standard error, t (the estimate in units of it), and 95% interval."""
+        if self.standard_errors is None:
+            return
+        within = self.confidence_intervals()
+        for value, error, low, high in zip(self.theta, self.standard_errors, within.lower, within.upper, strict=True):
+            ratio = f"{value / error:.4g}" if 0.0 < error < np.inf else "-"
+            interval = f"[{low:.6g}, {high:.6g}]" if np.isfinite(error) else "not determined"
+            yield f"{error:.6g}", ratio, interval
+
     @property
     def summary(self) -> str:
         """A line: how far the data scatter, and how many of them there are."""
@@ -130,41 +141,26 @@ class Statistics:
     def __repr__(self) -> str:
         lines = [f"Statistics: {self.summary}", f"  residual sum of squares {self.residual_sum_of_squares:.10g}"]
         if self.standard_errors is not None:
-            lines += ["", *(f"  {row}" for row in aligned(coefficient_rows(self)))]
+            lines += ["", *(f"  {row}" for row in _table(self))]
         for warning in self.warnings:
             lines += ["", *textwrap.wrap(warning, 96, initial_indent="  ", subsequent_indent="  ")]
         return "\n".join(lines)
 
 
-HEADINGS = ("parameter", "estimate", "standard error", "t", "95% interval")
+_HEADINGS = ("parameter", "estimate", "standard error", "t", "95% interval")
 
 
-def coefficient_rows(statistics: Statistics) -> list[tuple[str, ...]]:
-    """The table of a regression, as text, its headings first; of many parameters the first ones."""
-    errors = statistics.standard_errors
-    if errors is None:
-        return []
-    within = statistics.confidence_intervals()
-    rows: list[tuple[str, ...]] = [HEADINGS]
-    numbers = zip(statistics.theta, errors, within.lower, within.upper, strict=True)
-    for name, (value, error, low, high) in zip(element_names(statistics.layout), numbers, strict=True):
-        if len(rows) > _ROWS:
-            rows.append((f"... {statistics.theta.size - _ROWS} more", "", "", "", ""))
-            break
-        ratio = f"{value / error:.4g}" if 0.0 < error < np.inf else "-"
-        interval = f"[{low:.6g}, {high:.6g}]" if np.isfinite(error) else "not determined"
-        rows.append((name, f"{value:.9g}", f"{error:.6g}", ratio, interval))
-    return rows
-
-
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of equal columns, numbers to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    sides = ("<", ">", ">", ">", "<")
-    return [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+def _table(statistics: Statistics) -> list[str]:
+    """Lines of equal columns, numbers to the right; of many parameters the first ones."""
+    shown = zip(element_names(statistics.layout), statistics.theta, statistics.uncertainty_rows(), strict=True)
+    rows = [_HEADINGS, *((name, f"{value:.9g}", *cells) for name, value, cells in islice(shown, _ROWS))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<>>><", widths, strict=True)).rstrip()
         for row in rows
     ]
+    left = statistics.theta.size - _ROWS
+    return lines + ([f"... {left} more"] if left > 0 else [])
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ def choose(
     """The method that a spec asks for, or else the solvers' choice for this objective. Violations."""
     if given is None:
         method, reason = solvers.choose_method(objective, bounds)
+        _check_fit(method, FIELD, objective, bounds)
         return Chosen(_affordable(method, objective, limits), FIELD, reason)
     kind, definition = given.chosen
     field = f"{FIELD}.{kind}"
