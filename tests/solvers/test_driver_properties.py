@@ -14,6 +14,7 @@ import pytest
 
 from nablad.solvers import (
     Armijo,
+    BarzilaiBorwein,
     Checkpoint,
     Constant,
     Control,
@@ -25,6 +26,7 @@ from nablad.solvers import (
     Newton,
     Status,
     Stopping,
+    Wolfe,
     run,
     solve,
 )
@@ -37,6 +39,10 @@ VARIANTS: dict[str, Any] = {
     "armijo": GradientDescent(),
     "armijo-momentum": GradientDescent(momentum=0.8),
     "armijo-slow": GradientDescent(Armijo(initial=1e-3, shrink=0.3, grow=3.0)),
+    "wolfe": GradientDescent(Wolfe(curvature=0.5), momentum=0.6),
+    "barzilai-borwein": GradientDescent(BarzilaiBorwein()),
+    "nesterov": GradientDescent(nesterov=True),
+    "constant-nesterov": GradientDescent(Constant(5e-4), nesterov=True),
     "constant": GradientDescent(Constant(1e-3)),
     "constant-momentum": GradientDescent(Constant(5e-4), momentum=0.5),
 }

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from nablad.solvers.methods.adam import Adam as Adam
     from nablad.solvers.methods.base import Method as Method
     from nablad.solvers.methods.base import check_supported as check_supported
-    from nablad.solvers.methods.gradient_descent import Constant as Constant
     from nablad.solvers.methods.gradient_descent import GradientDescent as GradientDescent
     from nablad.solvers.methods.line_search import Armijo as Armijo
     from nablad.solvers.methods.line_search import Wolfe as Wolfe
@@ -45,6 +44,9 @@ if TYPE_CHECKING:
     from nablad.solvers.methods.schedules import InverseTime as InverseTime
     from nablad.solvers.methods.schedules import Schedule as Schedule
     from nablad.solvers.methods.schedules import StepDecay as StepDecay
+    from nablad.solvers.methods.step_lengths import BarzilaiBorwein as BarzilaiBorwein
+    from nablad.solvers.methods.step_lengths import Constant as Constant
+    from nablad.solvers.methods.step_lengths import Exact as Exact
     from nablad.solvers.methods.stochastic_gradient_descent import (
         StochasticGradientDescent as StochasticGradientDescent,
     )
@@ -88,10 +90,11 @@ _HOMES = {
     "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
     "methods.adam": ("Adam",),
     "methods.base": ("Method", "check_supported"),
-    "methods.gradient_descent": ("Constant", "GradientDescent"),
+    "methods.gradient_descent": ("GradientDescent",),
     "methods.line_search": ("Armijo", "Wolfe"),
     "methods.newton": ("Newton",),
     "methods.schedules": ("Cosine", "Exponential", "InverseTime", "Schedule", "StepDecay"),
+    "methods.step_lengths": ("BarzilaiBorwein", "Constant", "Exact"),
     "methods.stochastic_gradient_descent": ("StochasticGradientDescent",),
     "methods.table": ("METHODS",),
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),

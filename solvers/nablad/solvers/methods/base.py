@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.symmetric import Curvature
@@ -104,6 +104,15 @@ NEEDS = {
 """What each capability means, in words for whoever chose the method."""
 
 
+@runtime_checkable
+class Particular(Protocol):
+    """A method some of whose settings need more than the method does."""
+
+    def check(self, objective: Objective) -> None:
+        """Raise UnsupportedObjective, naming the setting."""
+        ...
+
+
 def check_supported(method: Method[Any], objective: Objective) -> None:
     """Raise UnsupportedObjective where the objective lacks what the method needs, or has bounds that it cannot keep."""
     for need in method.needs:
@@ -112,3 +121,5 @@ def check_supported(method: Method[Any], objective: Objective) -> None:
     if objective.bounds is not None and not method.bounded:
         message = f"{method.name} cannot keep parameters within bounds"
         raise UnsupportedObjective(method.name, "no bounds", message)
+    if isinstance(method, Particular):
+        method.check(objective)

@@ -26,6 +26,7 @@ import numpy as np
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm, ratio
 from nablad.solvers.methods.base import State
+from nablad.solvers.methods.line_search import Trial
 from nablad.solvers.objective import Objective
 from nablad.solvers.status import Finding, Status
 
@@ -68,9 +69,50 @@ def cauchy_step(objective: Objective, theta: FloatArray, gradient: FloatArray, l
 
 
 def known_column_norms(objective: Objective, theta: FloatArray) -> FloatArray | None:
-    """Of the Jacobian, shape (p,), where the residual is affine; None elsewhere."""
+    """Of the Jacobian, shape (p,), where the residual is affine and no bound holds it back; None elsewhere."""
     affine = objective.capabilities.residual and objective.capabilities.affine
-    return objective.column_norms(theta) if affine else None
+    return objective.column_norms(theta) if affine and objective.bounds is None else None
+
+
+def at_start(objective: Objective, theta: FloatArray, initial: float | None) -> tuple[dict[str, Any], float]:
+    """The fields of a FirstOrderState at the start, and the first multiple of -gradient: `initial`, or Cauchy's."""
+    value, gradient = objective.value_and_gradient(theta)
+    descent = projected(objective, theta, gradient)
+    length = norm(descent)
+    step, seen, norms = math.nan, math.nan, None
+    if 0.0 < length < math.inf and math.isfinite(value):
+        step, seen = cauchy_step(objective, theta, descent, length)
+        norms = known_column_norms(objective, theta)
+    fields = {
+        "theta": theta,
+        "value": value,
+        "gradient": gradient,
+        "gradient_norm": length,
+        "gradient_over_roundoff": over_roundoff(length, seen * norm(theta), theta.dtype),
+        "column_norms": norms,
+        "jacobian_norm": math.nan if norms is None else norm(norms),
+        "curvature_seen": seen,
+    }
+    return fields, step if initial is None else initial
+
+
+def arrival(objective: Objective, state: FirstOrderState, trial: Trial, moved: float) -> dict[str, Any]:
+    """The fields of a FirstOrderState at an accepted trial, `moved` away from the state's point."""
+    length = norm(projected(objective, trial.theta, trial.gradient))
+    size = norm(trial.theta)
+    seen = curvature_along(state, trial.theta, trial.gradient, moved)
+    return {
+        "theta": trial.theta,
+        "value": trial.value,
+        "gradient": trial.gradient,
+        "gradient_norm": length,
+        "step_size": trial.step,
+        "relative_step": ratio(moved, size),
+        "gradient_over_roundoff": over_roundoff(length, seen * size, trial.theta.dtype),
+        "column_norms": state.column_norms,
+        "jacobian_norm": state.jacobian_norm,
+        "curvature_seen": seen,
+    }
 
 
 def curvature_along(state: FirstOrderState, theta: FloatArray, gradient: FloatArray, moved: float) -> float:

@@ -89,7 +89,7 @@ def backtrack(objective: Objective, ray: Ray, first: float, settings: Armijo) ->
             elif acceptable or _slope_accepts(ray, gradient, settings.sufficient_decrease):
                 return Search(Trial(step, theta, value, gradient), count, nonfinite, step)
         nonfinite += not math.isfinite(value)
-        step = _shorter(ray, step, value, settings.shrink)
+        step = shorter(ray, step, value, settings.shrink)
     return Search(None, settings.max_trials, nonfinite, step)
 
 
@@ -109,8 +109,8 @@ def _slope_accepts(ray: Ray, gradient: FloatArray, c: float) -> bool:
     return ray.slope < 0.0 and float(gradient.dot(ray.direction)) <= (2.0 * c - 1.0) * ray.slope
 
 
-def _shorter(ray: Ray, step: float, value: float, shrink: float) -> float:
-    """The parabola's minimizer, safeguarded."""
+def shorter(ray: Ray, step: float, value: float, shrink: float) -> float:
+    """The step after a trial that was refused: the parabola's minimizer, safeguarded."""
     if not math.isfinite(value):
         return NONFINITE_SHRINK * step
     excess = value - ray.value - step * ray.slope

@@ -1,0 +1,69 @@
+"""What gradient descent carries from one iteration to the next, and how it arrives at a point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nablad.solvers.linalg.vectors import FloatArray, norm
+from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, projected
+from nablad.solvers.methods.line_search import Trial
+from nablad.solvers.objective import Objective
+
+DESCENT_ANGLE = 1e-3
+"""The least cosine between momentum's direction and steepest descent; below it, momentum is dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentState(FirstOrderState):
+    direction: FloatArray
+    """d_{k-1}, shape (p,); zero at the start."""
+    next_step: float
+    """The first trial of the next iteration, as a multiple of its direction."""
+    recent: list[float]
+    """The last values, the newest last, for a search that looks back."""
+    anchor: FloatArray
+    """Where the last gradient step led, shape (p,): Nesterov extrapolates from there. theta itself elsewhere."""
+    inertia: float = 1.0
+    """Nesterov's t, at least 1."""
+
+
+def start(objective: Objective, theta: FloatArray, given: float | None) -> DescentState:
+    """The state at the start; the first step is the `given` one, or Cauchy's."""
+    known, step = at_start(objective, theta, given)
+    return DescentState(**known, direction=np.zeros_like(theta), next_step=step, recent=[known["value"]], anchor=theta)
+
+
+def arrived(
+    objective: Objective,
+    state: DescentState,
+    trial: Trial,
+    *,
+    direction: FloatArray,
+    moved: float,
+    step: float,
+    following: float,
+    **more: Any,
+) -> DescentState:
+    """The state at a new point, `moved` away: `step` times the direction; the next one tries `following` first."""
+    known = arrival(objective, state, trial, moved)
+    known |= {"step_size": step, "recent": [trial.value], "anchor": trial.theta} | more
+    return DescentState(**known, direction=direction, next_step=following)
+
+
+def descending(
+    objective: Objective, state: DescentState, direction: FloatArray
+) -> tuple[FloatArray, float, FloatArray, float]:
+    """The direction, its length, its unit vector and the slope along that; steepest descent where it does not descend.
+
+    Searches go along the unit vector: g'g may overflow or vanish where g does not.
+    """
+    length = norm(direction)
+    unit = direction / length
+    slope = float(state.gradient.dot(unit))
+    if slope < -DESCENT_ANGLE * state.gradient_norm:
+        return direction, length, unit, slope
+    direction, length = -projected(objective, state.theta, state.gradient), state.gradient_norm
+    return direction, length, direction / length, -length
