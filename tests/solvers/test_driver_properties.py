@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from nablad.solvers import (
+    BFGS,
+    LBFGS,
     Armijo,
     BarzilaiBorwein,
     Checkpoint,
@@ -24,6 +26,7 @@ from nablad.solvers import (
     GradientDescent,
     Iterate,
     Newton,
+    NonlinearConjugateGradient,
     Status,
     Stopping,
     Wolfe,
@@ -42,6 +45,12 @@ VARIANTS: dict[str, Any] = {
     "wolfe": GradientDescent(Wolfe(curvature=0.5), momentum=0.6),
     "barzilai-borwein": GradientDescent(BarzilaiBorwein()),
     "nesterov": GradientDescent(nesterov=True),
+    "bfgs": BFGS(),
+    "lbfgs": LBFGS(),
+    "lbfgs-short": LBFGS(memory=1, line_search=Wolfe(curvature=0.5)),
+    "hager-zhang": NonlinearConjugateGradient(),
+    "polak-ribiere": NonlinearConjugateGradient("polak_ribiere"),
+    "fletcher-reeves": NonlinearConjugateGradient("fletcher_reeves"),
     "constant-nesterov": GradientDescent(Constant(5e-4), nesterov=True),
     "constant": GradientDescent(Constant(1e-3)),
     "constant-momentum": GradientDescent(Constant(5e-4), momentum=0.5),

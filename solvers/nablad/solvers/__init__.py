@@ -35,10 +35,15 @@ if TYPE_CHECKING:
     from nablad.solvers.methods.adam import Adam as Adam
     from nablad.solvers.methods.base import Method as Method
     from nablad.solvers.methods.base import check_supported as check_supported
+    from nablad.solvers.methods.bfgs import BFGS as BFGS
     from nablad.solvers.methods.gradient_descent import GradientDescent as GradientDescent
+    from nablad.solvers.methods.lbfgs import LBFGS as LBFGS
     from nablad.solvers.methods.line_search import Armijo as Armijo
     from nablad.solvers.methods.line_search import Wolfe as Wolfe
     from nablad.solvers.methods.newton import Newton as Newton
+    from nablad.solvers.methods.nonlinear_conjugate_gradient import (
+        NonlinearConjugateGradient as NonlinearConjugateGradient,
+    )
     from nablad.solvers.methods.schedules import Cosine as Cosine
     from nablad.solvers.methods.schedules import Exponential as Exponential
     from nablad.solvers.methods.schedules import InverseTime as InverseTime
@@ -90,9 +95,12 @@ _HOMES = {
     "events": ("Checkpoint", "Done", "Event", "Iterate", "RecordTheta", "Started", "Warning"),
     "methods.adam": ("Adam",),
     "methods.base": ("Method", "check_supported"),
+    "methods.bfgs": ("BFGS",),
     "methods.gradient_descent": ("GradientDescent",),
+    "methods.lbfgs": ("LBFGS",),
     "methods.line_search": ("Armijo", "Wolfe"),
     "methods.newton": ("Newton",),
+    "methods.nonlinear_conjugate_gradient": ("NonlinearConjugateGradient",),
     "methods.schedules": ("Cosine", "Exponential", "InverseTime", "Schedule", "StepDecay"),
     "methods.step_lengths": ("BarzilaiBorwein", "Constant", "Exact"),
     "methods.stochastic_gradient_descent": ("StochasticGradientDescent",),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from nablad.solvers.linalg.vectors import FloatArray, epsilon
 from nablad.solvers.objective import Objective
 
@@ -15,6 +17,8 @@ ROUNDOFF_FACTOR = 100.0
 """Differences of phi within so many eps |phi(0)| are roundoff: an evaluation rounds in every sum it makes."""
 NONFINITE_SHRINK = 0.1
 """What a trial that is not finite leaves of the step."""
+SNAP = 4.0
+"""A move that ends within so many eps of a bound, relative to its length, was meant to end there."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,14 @@ def noise(ray: Ray) -> float:
 
 
 def point_at(objective: Objective, ray: Ray, step: float) -> FloatArray:
-    """theta + step direction; inside the bounds, which rounding might otherwise pass."""
-    theta = ray.theta + step * ray.direction
-    return theta if objective.bounds is None else objective.bounds.project(theta)
+    """theta + step direction, for theta within the bounds; a parameter that comes within rounding of a bound is on it."""
+    move = step * ray.direction
+    bounds = objective.bounds
+    if bounds is None:
+        return ray.theta + move
+    bound = np.where(move > 0.0, bounds.upper, bounds.lower)
+    nearly = 1.0 - SNAP * epsilon(ray.theta.dtype)
+    return np.where(np.abs(move) >= nearly * np.abs(bound - ray.theta), bound, ray.theta + move)
 
 
 def evaluate(objective: Objective, theta: FloatArray) -> tuple[float, FloatArray]:
