@@ -62,7 +62,7 @@ def noise(ray: Ray) -> float:
 
 
 def point_at(objective: Objective, ray: Ray, step: float) -> FloatArray:
-    """theta + step direction, for theta within the bounds; a parameter that comes within rounding of a bound is on it."""
+    """theta + step direction, for theta within the bounds; what comes within rounding of a bound is on it."""
     move = step * ray.direction
     bounds = objective.bounds
     if bounds is None:
