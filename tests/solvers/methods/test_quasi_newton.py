@@ -164,7 +164,7 @@ def test_about_as_many_evaluations_as_a_peer_on_easy_functions(
 ) -> None:
     """Value and gradient cost 3, a product 4; until f is within 1e-8 of the minimum; in the median of these.
 
-    Where ten evaluations suffice, the first product is a tenth; it pays where units or starts are bad (docs/solvers.md).
+    Where ten evaluations suffice the first product is a tenth of all; it pays where units or starts are bad.
     """
     cases: list[tuple[Any, list[float]]] = [
         (o.rosenbrock, [-1.2, 1.0]),
