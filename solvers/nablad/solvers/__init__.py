@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from nablad.solvers.methods.base import Method as Method
     from nablad.solvers.methods.base import check_supported as check_supported
     from nablad.solvers.methods.bfgs import BFGS as BFGS
+    from nablad.solvers.methods.gauss_newton import GaussNewton as GaussNewton
     from nablad.solvers.methods.gradient_descent import GradientDescent as GradientDescent
     from nablad.solvers.methods.lbfgs import LBFGS as LBFGS
+    from nablad.solvers.methods.levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt
     from nablad.solvers.methods.line_search import Armijo as Armijo
     from nablad.solvers.methods.line_search import Wolfe as Wolfe
     from nablad.solvers.methods.newton import Newton as Newton
@@ -96,8 +98,10 @@ _HOMES = {
     "methods.adam": ("Adam",),
     "methods.base": ("Method", "check_supported"),
     "methods.bfgs": ("BFGS",),
+    "methods.gauss_newton": ("GaussNewton",),
     "methods.gradient_descent": ("GradientDescent",),
     "methods.lbfgs": ("LBFGS",),
+    "methods.levenberg_marquardt": ("LevenbergMarquardt",),
     "methods.line_search": ("Armijo", "Wolfe"),
     "methods.newton": ("Newton",),
     "methods.nonlinear_conjugate_gradient": ("NonlinearConjugateGradient",),

@@ -87,8 +87,7 @@ class Triangle:
 def triangle(R: FloatArray) -> Triangle:
     """Equilibrate R, of shape (k, p) with k <= p, and decide its rank. R must be finite."""
     k, p = R.shape
-    eps = float(np.finfo(R.dtype).eps)
-    tolerance = 10.0 * max(p, 1) * eps
+    tolerance = rank_tolerance(R)
     scale = column_norms(R)
     scaled = np.asarray(R / scale)
     if k == p and p:
@@ -96,6 +95,11 @@ def triangle(R: FloatArray) -> Triangle:
         if rcond > tolerance:
             return Triangle(scale, p, 1.0 / float(rcond), scaled, None, None, None, None)
     return _by_svd(scaled, scale, tolerance)
+
+
+def rank_tolerance(R: FloatArray) -> float:
+    """Below this share of the largest, singular values of R (k, p) with columns of like length are zero."""
+    return 10.0 * max(int(R.shape[1]), 1) * float(np.finfo(R.dtype).eps)
 
 
 def column_norms(R: FloatArray) -> FloatArray:
