@@ -54,6 +54,8 @@ ROOMS = (
         ),
         ("numpy",),
     ),
+    # Student's t
+    Room("nablad.solvers.statistics", ("nablad.solvers",), ("numpy", "scipy")),
     Room("nablad.solvers", ("nablad.solvers",), ("numpy", "threadpoolctl")),
     Room("nablad.v1", (), ("google", "grpc")),
     Room("nablad.wire", ("nablad.v1", "nablad.expressions"), ("numpy", "grpc", "google")),

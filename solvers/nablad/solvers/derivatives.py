@@ -11,7 +11,7 @@ without a scalar to minimize, "objective" is its output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -87,7 +87,8 @@ class Derivatives:
     """The derivatives of a model. Used by one thread at a time.
 
     `checkpoint` is called before every block of rows; what it raises comes out of the call. `threads` changes the time,
-    never the bits. No array of more than `result_bytes` is computed, and nothing whose buffers would take more than
+    never the bits. With `inputs`, new data as `predict` takes them, the output is looked at there, and nothing else can
+    be. No array of more than `result_bytes` is computed, and nothing whose buffers would take more than
     `work_bytes`. Methods raise InvalidModel with the name of the argument that is at fault as its field.
     """
 
@@ -95,6 +96,7 @@ class Derivatives:
         self,
         model: Model,
         *,
+        inputs: ArrayLike | Mapping[str, ArrayLike] | None = None,
         threads: int = 1,
         checkpoint: Callable[[], None] | None = None,
         result_bytes: int = RESULT_LIMIT,
@@ -104,15 +106,17 @@ class Derivatives:
         self._threads = threads
         self._checkpoint = checkpoint
         self._sparsities: dict[tuple[Function, bool], Sparsity] = {}
+        self._own_data = inputs is None
+        self._data, self._rows = (model.data, model.rows) if inputs is None else model.new_data(inputs)
         self._evaluation = Evaluation(
-            model.data, model.rows, model.dtype, threads, checkpoint, result_bytes, work_bytes
+            self._data, self._rows, model.dtype, threads, checkpoint, result_bytes, work_bytes
         )
 
     @_bounded
     def value(self, theta: ArrayLike, of: str = "objective") -> FloatArray:
         """f(theta), shape S; of theta (B, p): (B,) + S."""
         function, point = self._function(of), self._points(theta)
-        self._evaluation.check_size((*point.shape[:-1], *function.shape(self.model.rows)))
+        self._evaluation.check_size((*point.shape[:-1], *function.shape(self._rows)))
         return self._evaluation.run(function, (function.output,), point)[0]
 
     @_bounded
@@ -120,7 +124,7 @@ class Derivatives:
         """df/dtheta, shape S + (p,); of theta (B, p): (B,) + S + (p,). Sparse, at one point: (elements of f) x p."""
         function, point = self._function(of), self._points(theta)
         setting = self._setting(function, of, point, sparse or way is not None)
-        shape = (*point.shape[:-1], *function.shape(self.model.rows), function.size)
+        shape = (*point.shape[:-1], *function.shape(self._rows), function.size)
         if sparse:
             self._one_point(point)
             choice = self._choose("jacobian", setting, way, sparse)
@@ -141,7 +145,7 @@ class Derivatives:
         """
         function, point = self._function(of), self._points(theta)
         setting = self._setting(function, of, point, sparse or way is not None)
-        shape = (*point.shape[:-1], *function.shape(self.model.rows), function.size, function.size)
+        shape = (*point.shape[:-1], *function.shape(self._rows), function.size, function.size)
         if sparse:
             self._one_point(point)
             if function.output.shape != ():
@@ -161,10 +165,10 @@ class Derivatives:
     def hvp(self, theta: ArrayLike, v: ArrayLike, of: str = "objective") -> FloatArray:
         """H(theta) v, shape S + (p,). v (p,); of theta or v (B, p): (B,) in front."""
         function, point, direction = self._function(of), self._points(theta), self._points(v, "v")
-        shape = (*self._batch(point, direction, "v"), *function.shape(self.model.rows), function.size)
+        shape = (*self._batch(point, direction, "v"), *function.shape(self._rows), function.size)
         self._evaluation.check_size(shape)
         if function.output.shape and not function.by_rows:
-            function = function.whole(self.model.rows)
+            function = function.whole(self._rows)
         kernel = kernels.curved(function)
         (found,) = self._evaluation.run(function, (kernel.output,), point, {kernel.direction: direction})
         return found.reshape(shape)
@@ -173,7 +177,7 @@ class Derivatives:
     def jvp(self, theta: ArrayLike, v: ArrayLike, of: str = "output") -> FloatArray:
         """J(theta) v, shape S: forward mode. v (p,); of theta or v (B, p): (B,) in front."""
         function, point, direction = self._function(of), self._points(theta), self._points(v, "v")
-        self._evaluation.check_size((*self._batch(point, direction, "v"), *function.shape(self.model.rows)))
+        self._evaluation.check_size((*self._batch(point, direction, "v"), *function.shape(self._rows)))
         kernel = kernels.pushed(function)
         return self._evaluation.run(function, (kernel.output,), point, {kernel.direction: direction})[0]
 
@@ -181,7 +185,7 @@ class Derivatives:
     def vjp(self, theta: ArrayLike, u: ArrayLike, of: str = "output") -> FloatArray:
         """u J(theta), shape (p,): reverse mode. u of shape S; of theta (B, p) or u (B,) + S: (B, p)."""
         function, point = self._function(of), self._points(theta)
-        shape = function.shape(self.model.rows)
+        shape = function.shape(self._rows)
         cotangent = floating("u", u, self.model.dtype)
         if cotangent.shape not in (shape, (*cotangent.shape[:1], *shape)) or not cotangent.size:
             raise InvalidModel("u", f"has shape {cotangent.shape}, should be {shape}, or one more axis in front")
@@ -203,7 +207,7 @@ class Derivatives:
         if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= MAX_ORDER:
             raise InvalidModel("order", f"is {order!r}; a whole number from 0 to {MAX_ORDER} is needed")
         before = self._batch(point, moved, "direction")
-        shape = (*before, int(order) + 1, *function.shape(self.model.rows))
+        shape = (*before, int(order) + 1, *function.shape(self._rows))
         self._evaluation.check_size(shape)
         try:
             expanded = kernels.expanded(function, int(order))
@@ -244,7 +248,7 @@ class Derivatives:
         """
         if isinstance(max_nodes, bool) or not isinstance(max_nodes, (int, np.integer)) or max_nodes < 1:
             raise InvalidModel("max_nodes", f"is {max_nodes!r}; a whole number >= 1 is needed")
-        function, rows = self._function(of), self.model.rows
+        function, rows = self._function(of), self._rows
         inputs = None if theta is None else self.model.readable_inputs(self._one_point(theta))
         told = tell(
             *self.model.readable(function.output),
@@ -289,6 +293,8 @@ class Derivatives:
         }
         if of not in nodes:
             raise InvalidModel("of", f"is {of!r}; known are {', '.join(OF)}")
+        if not self._own_data and of != "output":
+            raise InvalidModel("of", f"is {of!r}; at new data there is only the output")
         node = nodes[of]
         if node is None:
             raise InvalidModel("of", "is 'residual', but the model's objective is no sum of squares")
@@ -300,8 +306,8 @@ class Derivatives:
         points = 1 if point is None or point.ndim == 1 else len(point)
         if (function, sparse) not in self._sparsities:
             limit = ENTRIES_LIMIT if sparse else UNASKED_ENTRIES
-            self._sparsities[function, sparse] = Sparsity(function, self.model.rows, self.model.data, limit)
-        return Setting(function, self.model.rows, affine, points, self._sparsities[function, sparse])
+            self._sparsities[function, sparse] = Sparsity(function, self._rows, self._data, limit)
+        return Setting(function, self._rows, affine, points, self._sparsities[function, sparse])
 
     def _choose(self, derivative: Derivative, setting: Setting, way: str | None, sparse: bool = False) -> Choice:
         try:

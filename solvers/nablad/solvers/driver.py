@@ -211,6 +211,7 @@ class _Run:
             progress.first_scaled_gradient,
             progress.first_value,
             progress.first_drop,
+            progress.lengths[-2] if len(progress.lengths) > 1 else math.inf,
             progress.stalled,
         )
         claim = converged(view)

@@ -5,7 +5,9 @@ saddle x^3 - 3 x y^2 and by x^2 - y^4. f is looked at along the flat directions,
 ones; what counts is the shortest distance at which f differs from f(theta) by more than its roundoff: if it is lower
 there, the point is no minimum. Each probe is also moved to the bottom of the valley that the other directions make, by
 Newton's step among these, since f may rise along every line and fall along a curve: (x - y^2)(x - 2 y^2), Peano's
-example. Probes can disprove a minimum and never prove one.
+example. Where f does not change at all along a flat direction, the curvature far along it is looked at too: the merged
+terms of b1 exp(-b2 x) + b3 exp(-b4 x), b2 = b4, leave b1 - b3 open, and may be pulled apart with profit at another
+b1 - b3 only. Probes can disprove a minimum and never prove one.
 
 **At infinity?** A function such as exp(-x) or 1/x falls towards a limit that it has nowhere. Two signs of it:
 
@@ -17,7 +19,8 @@ example. Probes can disprove a minimum and never prove one.
   at two distances; where f is only lost in roundoff, or underflows, it rises like exp(c d), and the slopes differ as
   the distances do.
 
-Cost: some 30 evaluations where a point is flat, 4 or 60 where a minimum may be at infinity, none elsewhere.
+Cost: some 30 evaluations and 6 Hessians where a point is flat, 4 or 60 evaluations where a minimum may be at infinity,
+none elsewhere.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nablad.solvers.evidence import CurvatureFacts
-from nablad.solvers.linalg.vectors import norm
+from nablad.solvers.evidence import CurvatureFacts, affordable
+from nablad.solvers.linalg.symmetric import Curvature, factorize
+from nablad.solvers.linalg.vectors import is_finite, norm
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 
@@ -39,6 +43,12 @@ DISTANCES = (1e-4, 1e-2, 1.0)
 """Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
 DIRECTIONS = 4
 """Of the flat directions, so many eigenvectors, and so many mixtures of all of them."""
+LEVEL_DISTANCES = (0.1, 0.03, 0.3)
+"""Where the curvature is looked at along a direction in which f does not change at all."""
+LEVEL = 1e-4
+"""What counts as no change: a flat direction is only known to the square root of roundoff."""
+HESSIANS = 6
+"""So many at most."""
 WEAK = 1e-6
 """A curvature is suspicious if over the whole way of the run it would have changed f by less than this share of what f
 did change: it was not this curvature that brought f down, and third derivatives may outweigh it."""
@@ -77,12 +87,40 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatA
     promised = facts.decrement if facts.decrement is not None and math.isfinite(facts.decrement) else 0.0
     blur = roundoff(facts, at) + MARGIN * promised
     unit = max(norm(at.theta), norm(at.theta - origin)) or 1.0
+    level: list[FloatArray] = []
     for direction in _directions(facts, at.theta.size):
-        for side in (1.0, -1.0):
+        for side in (unit, -unit):
             for corrected in (False, True) if _has_valley(facts) else (False,):
-                change = _first_change(objective, facts, at, side * unit * direction, blur, corrected)
+                change = _first_change(objective, facts, at, side * direction, blur, corrected)
                 if change < 0.0:
                     return at.value + change
+            level += [_inside(objective, at.theta + share * side * direction) for share in LEVEL_DISTANCES]
+    if facts.verdict != "flat" or not affordable(objective, objective.counters.gradient):
+        return None
+    for theta in level[:HESSIANS]:
+        found = _falls(objective, at, theta, unit, blur)
+        if found is not None:
+            return found
+    return None
+
+
+def _falls(objective: Objective, at: State, theta: FloatArray, unit: float, blur: float) -> float | None:
+    """A lower value along the direction of most negative curvature at a point as low as the one in question."""
+    if not objective.value(theta) - at.value <= LEVEL * abs(at.value) + blur:
+        return None
+    H = objective.hessian(theta)
+    if not is_finite(H):
+        return None
+    factor = factorize(H)
+    if factor.curvature is not Curvature.NEGATIVE:
+        return None
+    direction, _ = factor.descent_curve(objective.gradient(theta))
+    direction = direction / norm(direction)
+    for distance in DISTANCES:
+        for side in (unit, -unit):
+            value = objective.value(_inside(objective, theta + side * distance * direction))
+            if value < at.value - blur:
+                return value
     return None
 
 
@@ -95,10 +133,10 @@ def _first_change(
         if corrected:
             theta = _bottom(objective, facts, theta)
         change = objective.value(theta) - at.value
+        if math.isnan(change):
+            return math.inf
         if abs(change) > blur:
             return change
-        if math.isnan(change):
-            return 0.0
     return 0.0
 
 

@@ -23,7 +23,7 @@ class Family(Enum):
 class Status(Enum):
     """Why a run ended."""
 
-    GRADIENT = (Family.CONVERGED, "For more digits ask for a smaller tolerance; after gradient descent, use Newton.")
+    GRADIENT = (Family.CONVERGED, "For more digits use Newton, or ask for a smaller tolerance.")
     DECREMENT = (Family.CONVERGED, "For more digits ask for a smaller tolerance.")
     STEP = (Family.CONVERGED, "For more digits ask for a smaller step tolerance.")
     TARGET = (Family.CONVERGED, "The target value was reached; remove target_value to go on to a minimum.")
@@ -31,7 +31,7 @@ class Status(Enum):
 
     SADDLE = (
         Family.STALLED,
-        "The gradient vanishes, but this is no minimum: start elsewhere; Newton leaves saddles by itself.",
+        "The gradient vanishes, but this is no minimum: start elsewhere, if only a little off this point.",
     )
     LINE_SEARCH_STALLED = (
         Family.STALLED,

@@ -21,6 +21,7 @@ from nablad.solvers.autodiff.problem import Compiled, Problem
 from nablad.solvers.models.columns import floating
 from nablad.solvers.models.errors import InvalidModel
 from nablad.solvers.models.layout import Layout
+from nablad.solvers.models.regression import Regression
 from nablad.solvers.objective import FloatArray
 
 ALL = "all parameters"
@@ -73,6 +74,11 @@ class Model(ABC):
     @abstractmethod
     def initial(self) -> FloatArray:
         """The default starting point (p,)."""
+
+    @property
+    def regression(self) -> Regression | None:
+        """How the objective is a sum of squared differences from data; None where it is none."""
+        return None
 
     @abstractmethod
     def check_inputs(self, inputs: FloatArray) -> dict[str, FloatArray]:
@@ -183,19 +189,28 @@ class Model(ABC):
 
     def predict(self, theta: ArrayLike, inputs: ArrayLike | Mapping[str, ArrayLike]) -> FloatArray:
         """The model's prediction on new data: a matrix, one row for each prediction, or arrays by name."""
-        if isinstance(inputs, Mapping):
-            named = {name: floating(f"inputs.{name}", value, self.dtype) for name, value in inputs.items()}
-            columns = self.check_columns(named)
-        else:
-            columns = self.check_inputs(floating("inputs", inputs, self.dtype))
-        by_rows = {x.name for x in self.problem.data if row_size(x.shape)[0]} & columns.keys()
-        rows = next((len(columns[name]) for name in sorted(by_rows)), 0)
+        columns, rows = self.new_data(inputs)
+        by_rows = self.by_rows & columns.keys()
         program = self.compiled.program("prediction")
         evaluator = Evaluator(program, {name: columns[name] for name in by_rows}, rows)
         fixed = {name: value for name, value in columns.items() if name not in by_rows}
         (predicted,) = evaluator.run({self.problem.parameters.name: self.start(theta), **fixed})
         assert predicted is not None
         return predicted
+
+    @property
+    def by_rows(self) -> set[str]:
+        """The names of the data inputs that have a row for each data row."""
+        return {x.name for x in self.problem.data if row_size(x.shape)[0]}
+
+    def new_data(self, inputs: ArrayLike | Mapping[str, ArrayLike]) -> tuple[dict[str, FloatArray], int]:
+        """New data as inputs of the prediction's graph, by name, and their number of rows."""
+        if isinstance(inputs, Mapping):
+            named = {name: floating(f"inputs.{name}", value, self.dtype) for name, value in inputs.items()}
+            columns = self.check_columns(named)
+        else:
+            columns = self.check_inputs(floating("inputs", inputs, self.dtype))
+        return columns, next((len(columns[name]) for name in sorted(self.by_rows & columns.keys())), 0)
 
     def cost(self) -> Cost:
         """Estimates of memory and work."""

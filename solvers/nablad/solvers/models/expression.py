@@ -13,6 +13,7 @@ rows need no more memory than a thousand. Data of fixed shapes are used whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -57,6 +58,7 @@ from nablad.solvers.models.given import (
     refuse_rows,
 )
 from nablad.solvers.models.layout import Layout
+from nablad.solvers.models.regression import Regression
 from nablad.solvers.objective import FloatArray
 
 NOT_SOLVABLE = (
@@ -202,6 +204,11 @@ class Expression(Model):
     def initial(self) -> FloatArray:
         """The start values."""
         return self._layout.join(self._start, self._dtype)
+
+    @property
+    def regression(self) -> Regression | None:
+        residual = self._problem.residual
+        return None if residual is None else Regression(math.prod(concrete(residual.shape, self.rows)))
 
     def objective(self, checkpoint: Callable[[], None] | None = None, threads: int = 1) -> GraphObjective:
         """The objective on the model's data. Raises InvalidModel with field "model" if there is none."""

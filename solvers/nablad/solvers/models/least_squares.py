@@ -10,8 +10,8 @@ Cost of value and gradient: 4 N D operations and one reading of Phi.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nablad.solvers.models.base import REDUCTIONS, Model, squares
 from nablad.solvers.models.columns import check_finite, check_rows, choice, floating, nonnegative, table
 from nablad.solvers.models.errors import InvalidModel
 from nablad.solvers.models.layout import Layout
+from nablad.solvers.models.regression import Regression
 from nablad.solvers.objective import FloatArray
 
 
@@ -99,6 +100,16 @@ class LeastSquares(Model):
             output.node,
             scaled.node,
             None if penalty is None else penalty.node,
+        )
+
+    @property
+    def regression(self) -> Regression:
+        rows = len(np.asarray(self.targets))
+        return Regression(
+            observations=rows if self.weights is None else int(np.count_nonzero(self.weights)),
+            scale=1.0 / rows if self.reduction == "mean" else 1.0,
+            weighted=self.weights is not None,
+            unpenalized=partial(replace, self, ridge=0.0) if self.ridge else None,
         )
 
     def _design(self, features: Symbol) -> Symbol:

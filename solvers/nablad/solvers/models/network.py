@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from nablad.solvers.models.errors import InvalidModel
 from nablad.solvers.models.initialization import INITIALIZATIONS
 from nablad.solvers.models.layout import Layout
 from nablad.solvers.models.losses import LOSSES
+from nablad.solvers.models.regression import Regression
 from nablad.solvers.objective import FloatArray
 
 
@@ -157,6 +158,17 @@ class Network(Model):
             objective = objective + self.ridge * s.sum(s.square(self._penalized(theta)))
         predicted = None if loss.prediction is None else loss.prediction(output).node
         return Problem(*problem_inputs, objective.node, output.node, predicted=predicted)
+
+    @property
+    def regression(self) -> Regression | None:
+        if LOSSES[self.loss].residual is None:
+            return None
+        rows = len(np.asarray(self.targets))
+        return Regression(
+            observations=int(np.size(self.targets)),
+            scale=1.0 / rows if self.reduction == "mean" else 1.0,
+            unpenalized=partial(replace, self, ridge=0.0) if self.ridge else None,
+        )
 
     def _penalized(self, theta: Symbol) -> Symbol:
         """The weights, without the biases, as one vector."""
