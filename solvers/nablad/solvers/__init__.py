@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     from nablad.solvers.report import Report as Report
     from nablad.solvers.report import Seconds as Seconds
     from nablad.solvers.report import Statistics as Statistics
+    from nablad.solvers.statistics import Intervals as Intervals
+    from nablad.solvers.statistics import intervals as intervals
+    from nablad.solvers.statistics import with_statistics as with_statistics
     from nablad.solvers.status import Family as Family
     from nablad.solvers.status import Status as Status
     from nablad.solvers.stopping import Stopping as Stopping
@@ -112,6 +115,7 @@ _HOMES = {
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
     "objective": ("Batch", "Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
     "report": ("Evidence", "Report", "Seconds", "Statistics"),
+    "statistics": ("Intervals", "intervals", "with_statistics"),
     "status": ("Family", "Status"),
     "stopping": ("Stopping",),
 }
