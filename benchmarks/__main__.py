@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("gradient", "derivatives", "stream")
+BENCHMARKS = ("gradient", "derivatives", "stream", "networks")
 
 
 def run(names: list[str]) -> int:
