@@ -18,7 +18,7 @@ from nablad.cli.fitting import (
 )
 from nablad.cli.methods import shown
 from nablad.cli.saving import Fitted, save
-from nablad.cli.tables import Column, count, is_live, line, number, seconds, show
+from nablad.cli.tables import Column, count, fits, is_live, line, number, seconds, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,9 +174,10 @@ class Report:
             for row, cells in zip(rows, found.uncertainty_rows(), strict=True):
                 row += cells
         if standardized:
-            columns.append(Column("per standard deviation", True))
-            for row, value in zip(rows, standardized, strict=True):
-                row.append(number(float(value)))
+            wide = [[*row, number(float(value))] for row, value in zip(rows, standardized, strict=True)]
+            more = [*columns, Column("per standard deviation", True)]
+            if fits(self.console, more, wide):
+                columns, rows = more, wide
         if names[-1:] == ["intercept"]:
             rows.insert(0, rows.pop())
         show(self.console, columns, rows)

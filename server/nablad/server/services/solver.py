@@ -29,7 +29,7 @@ from nablad.server.settings import Settings
 from nablad.server.short_requests import ShortRequests
 from nablad.server.states import FINAL, QUEUED
 from nablad.server.store import JobRecord, Store
-from nablad.v1 import solver_pb2, solver_pb2_grpc, tensor_pb2
+from nablad.v1 import solver_pb2, solver_pb2_grpc
 from nablad.wire import names, references, rpc
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -126,8 +126,7 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
         theta = jobs.point_of(record)
         jobs.check_datasets(record, self._catalog, theta)
         parts = (record.spec, theta.SerializeToString(), request.SerializeToString())
-        outputs = await self._short.ask(Frame(Kind.PREDICT, parts))
-        return solver_pb2.PredictResponse(outputs=tensor_pb2.Tensor.FromString(outputs))
+        return solver_pb2.PredictResponse.FromString(await self._short.ask(Frame(Kind.PREDICT, parts)))
 
     # Behind them
 

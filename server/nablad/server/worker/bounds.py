@@ -9,11 +9,20 @@ import numpy as np
 
 from nablad import solvers
 from nablad.server.worker import definitions
+from nablad.server.worker.border import to_dict
+from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.models import Model
 from nablad.server.worker.violations import Violations
+from nablad.v1 import solver_pb2
 from nablad.wire.elements import element_name
 from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import AnyArray
+
+
+def bounds_of_spec(spec: solver_pb2.SolveSpec, model: Model, context: WorkerContext) -> solvers.Bounds | None:
+    """The box of a spec that has been checked before."""
+    checked = definitions.Bounds.model_validate(to_dict(spec.bounds), context=context.surroundings)
+    return bounds_of(checked, model, "spec.bounds")
 
 
 def bounds_of(given: definitions.Bounds | None, model: Model, field: str) -> solvers.Bounds | None:

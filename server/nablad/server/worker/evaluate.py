@@ -11,14 +11,18 @@ import numpy as np
 
 from nablad import solvers
 from nablad.server.frames import Frame, Kind
+from nablad.server.worker.bounds import bounds_of_spec
 from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.derive import derive
-from nablad.server.worker.models import build_model
+from nablad.server.worker.models import Model, build_model
 from nablad.server.worker.problem import build
 from nablad.server.worker.violations import Violations
 from nablad.v1 import solver_pb2, tensor_pb2
 from nablad.wire.errors import FieldViolation
 from nablad.wire.tensors import AnyArray
+
+LEVEL = 0.95
+"""Of intervals, unless given."""
 
 
 def validate(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
@@ -38,10 +42,11 @@ def validate(frame: Frame, context: WorkerContext, control: solvers.Control) -> 
 
 
 def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> bytes:
-    """The Tensor of a model's outputs at theta for new data. Violations."""
+    """The PredictResponse of a model at theta for new data. Violations."""
     message, theta, data = frame.parts
     request = solver_pb2.PredictRequest.FromString(data)
-    model = build_model(solver_pb2.SolveSpec.FromString(message).model, context, "solve_job")
+    spec = solver_pb2.SolveSpec.FromString(message)
+    model = build_model(spec.model, context, "solve_job")
     point = context.array(tensor_pb2.Tensor.FromString(theta), "theta")
     inputs = _new_data(request, context)
     arrays = list(inputs.values()) if isinstance(inputs, dict) else [inputs]
@@ -52,11 +57,46 @@ def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> b
     if size > limit:
         text = f"has so many rows that their outputs would take {size} bytes; at most {limit} are allowed"
         raise Violations([FieldViolation("data" if request.data else "inputs", text)])
+    tensor = context.message_of_tensors()
     try:
-        outputs = model.predict(point, inputs)
+        if not request.HasField("interval"):
+            return solver_pb2.PredictResponse(outputs=tensor(model.predict(point, inputs))).SerializeToString()
+        bounds = bounds_of_spec(spec, model, context)
+        found = _intervals(request.interval, model, point, inputs, bounds, context, control)
     except solvers.InvalidModel as error:
         raise Violations([FieldViolation(_field(error.field, request), error.message)]) from None
-    return context.tensor(outputs).SerializeToString()
+    response = solver_pb2.PredictResponse(
+        outputs=tensor(found.centre), lower=tensor(found.lower), upper=tensor(found.upper)
+    )
+    return response.SerializeToString()
+
+
+def _intervals(
+    asked: solver_pb2.Interval,
+    model: Model,
+    point: AnyArray,
+    inputs: AnyArray | dict[str, AnyArray],
+    bounds: solvers.Bounds | None,
+    context: WorkerContext,
+    control: solvers.Control,
+) -> solvers.Intervals:
+    try:
+        return solvers.intervals(
+            model,
+            point,
+            inputs,
+            kind=asked.kind,
+            level=asked.level if asked.HasField("level") else LEVEL,
+            bounds=bounds,
+            checkpoint=control.checkpoint,
+            threads=context.threads,
+        )
+    except solvers.InvalidModel as error:
+        if error.field == "model":
+            raise Violations([FieldViolation("interval", f"cannot be told: the model {error.message}")]) from None
+        if error.field in ("kind", "level"):
+            raise Violations([FieldViolation(f"interval.{error.field}", error.message)]) from None
+        raise
 
 
 def _new_data(request: solver_pb2.PredictRequest, context: WorkerContext) -> AnyArray | dict[str, AnyArray]:

@@ -32,40 +32,38 @@ class Chosen:
     reason: str = ""
 
 
-def choose(
-    given: definitions.Method | None, objective: solvers.Objective, bounds: solvers.Bounds | None, limits: Limits
-) -> Chosen:
-    """The method that a spec asks for, or else the solvers' choice for this objective. Violations."""
+def choose(given: definitions.Method | None, objective: solvers.Objective, limits: Limits) -> Chosen:
+    """The method that a spec asks for, or else the solvers' choice for this objective in its bounds. Violations."""
     if given is None:
-        method, reason = solvers.choose_method(objective, bounds)
-        _check_fit(method, FIELD, objective, bounds)
+        method, reason = solvers.choose_method(objective, objective.bounds)
+        _check_fit(method, FIELD, objective)
         return Chosen(_affordable(method, objective, limits), FIELD, reason)
     kind, definition = given.chosen
     field = f"{FIELD}.{kind}"
     try:
         method = _METHODS[kind](definition)
     except (AttributeError, TypeError):
-        raise Violations(
-            [FieldViolation(field, "is not available on this server yet, or not with these settings")]
-        ) from None
+        text = "is not available on this server yet, or not with these settings"
+        raise Violations([FieldViolation(field, text)]) from None
     except ValueError as error:
         raise Violations([FieldViolation(field, str(error))]) from None
-    _check_fit(method, field, objective, bounds)
+    _check_fit(method, field, objective)
     return Chosen(_affordable(_in_batches(method, definition, field, objective.rows), objective, limits), field)
 
 
-def _check_fit(
-    method: solvers.Method[Any], field: str, objective: solvers.Objective, bounds: solvers.Bounds | None
-) -> None:
-    """Whether the objective has what the method needs, and the method can keep the bounds."""
+def _check_fit(method: solvers.Method[Any], field: str, objective: solvers.Objective) -> None:
+    """Whether the objective has what the method needs, and the method can keep its bounds."""
     try:
         solvers.check_supported(method, objective)
     except solvers.UnsupportedObjective as error:
-        raise Violations([FieldViolation(field, str(error))]) from None
-    if bounds is not None and not method.bounded:
-        able = ", ".join(name for name, other in solvers.METHODS.items() if getattr(other, "bounded", False) is True)
-        text = f"{method.name} cannot keep parameters within bounds; those that can: {able}"
-        raise Violations([FieldViolation(field, text)])
+        text = str(error)
+        if error.needs == "no bounds":
+            text += f"; these can: {', '.join(name for name, other in solvers.METHODS.items() if _bounded(other))}"
+        raise Violations([FieldViolation(field, text)]) from None
+
+
+def _bounded(kind: Any) -> bool:
+    return bool(kind.bounded)
 
 
 def _in_batches(method: T, definition: Definition, field: str, rows: int) -> T:

@@ -59,9 +59,11 @@ def build(spec: solver_pb2.SolveSpec, context: WorkerContext) -> Problem:
         _refuse_to_solve(model)
     bounds = bounds_of(checked.bounds, model, "spec.bounds")
     start = _start(model, checked.start, bounds)
+    objective = model.objective()
+    objective.bounds = bounds
     problem = Problem(
         model,
-        methods.choose(checked.method, model.objective(), bounds, context.limits),
+        methods.choose(checked.method, objective, context.limits),
         start,
         bounds,
         _stopping(checked.stopping),

@@ -27,6 +27,8 @@ CHECKPOINT_SHARE = 0.05
 JOURNALED_CHECKPOINT_BYTES = 64 << 10
 """A larger one is kept for a restart only."""
 MAX_CHECKPOINT_BYTES = 64 << 20
+IN_A_HURRY = (solvers.Status.CANCELLED, solvers.Status.MAX_TIME)
+"""Who ends a run so does not wait for another pass over the data."""
 
 
 class _EveryTheta(solvers.RecordTheta):
@@ -95,7 +97,8 @@ class _Run:
         self.emitter.checkpoint(kept, journaled)
 
     def done(self, event: solvers.Done) -> None:
-        self.emitter.done(outcome.result(event.report, self.problem, self.context.message_of_tensors()))
+        report = with_statistics(event.report, self.problem, self.context.threads)
+        self.emitter.done(outcome.result(report, self.problem, self.context.message_of_tensors()))
 
     def take(self, event: solvers.Event) -> None:
         match event:
@@ -129,6 +132,16 @@ def solve(frame: Frame, control: solvers.Control, emitter: Emitter, context: Wor
     )
     for event in events:
         run.take(event)
+
+
+def with_statistics(report: solvers.Report, problem: Problem, threads: int) -> solvers.Report:
+    """The report with what the fit says of its parameters; not where the run was to end at once, or failed."""
+    if report.status in IN_A_HURRY or report.status.family is solvers.Family.FAILED:
+        return report
+    try:
+        return solvers.with_statistics(report, problem.model, problem.bounds, threads=threads)
+    except (solvers.InvalidModel, MemoryError):
+        return report  # the point is the answer; its derivatives could not be had
 
 
 def _checkpoint_iterations(method: solvers.Method[Any]) -> int:
