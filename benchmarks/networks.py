@@ -7,8 +7,8 @@ after each epoch; seconds come from a second run that does not look, contenders 
 all data in float64. nablad's epoch includes the value and gradient of all rows that it reports; MLPClassifier's the
 running mean of its batches' losses.
 
-**Minima.** A tanh network of 225 parameters fitted to 400 rows of a noisy function, with a small ridge, so that there is
-a strict minimum; from ten random starts, Newton() and then GradientDescent() with the seconds that Newton took.
+**Minima.** A tanh network of 225 parameters fitted to 400 rows of a noisy function, with a small ridge, so that there
+is a strict minimum; from ten random starts, Newton() and then GradientDescent() with the seconds that Newton took.
 """
 
 from __future__ import annotations
