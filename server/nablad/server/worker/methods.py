@@ -20,7 +20,6 @@ from nablad.wire.tensors import join
 
 FIELD = "spec.method"
 T = TypeVar("T")
-later: Any = solvers
 
 
 @dataclass(frozen=True)
@@ -130,24 +129,31 @@ def _armijo(definition: definitions.ArmijoSearch, default: solvers.Armijo | None
     return replace(default or solvers.Armijo(), **_given(definition, initial_step="initial"))
 
 
-def _wolfe(definition: definitions.WolfeSearch, default: Any = None) -> Any:
-    return replace(default or later.Wolfe(), **_given(definition, initial_step="initial"))
+def _wolfe(definition: definitions.WolfeSearch, default: solvers.Wolfe | None = None) -> solvers.Wolfe:
+    return replace(default or solvers.Wolfe(), **_given(definition, initial_step="initial"))
 
 
-def _with_search(method: T, definition: Any, search: Callable[[Any, Any], Any]) -> T:
-    """The method with the line search that is asked for, the rest of which is as the method has it."""
-    if definition.line_search is None:
-        return method
-    wanted = search(definition.line_search, method.line_search)  # type: ignore[attr-defined]
-    return replace(method, line_search=wanted)  # type: ignore[type-var]
+def _searching(make: Callable[..., Any], search: Callable[[Any, Any], Any]) -> Callable[[Any], solvers.Method[Any]]:
+    """The row of a method with a line search; what is not said of that is as the method has it."""
+
+    def row(definition: Definition) -> solvers.Method[Any]:
+        settings = _given(definition)
+        asked = settings.pop("line_search", None)
+        method = make(**settings)
+        if asked is not None:
+            method = replace(method, line_search=search(asked, method.line_search))
+        found: solvers.Method[Any] = method
+        return found
+
+    return row
 
 
 _STEPS: dict[str, Callable[[Any], Any]] = {
     "constant": lambda d: solvers.Constant(d.step_size),
     "armijo": _armijo,
     "wolfe": _wolfe,
-    "barzilai_borwein": lambda d: later.BarzilaiBorwein(**_given(d)),
-    "exact": lambda d: later.Exact(),
+    "barzilai_borwein": lambda d: solvers.BarzilaiBorwein(**_given(d)),
+    "exact": lambda d: solvers.Exact(),
 }
 
 
@@ -165,39 +171,25 @@ def _newton(definition: definitions.Newton) -> solvers.Method[Any]:
     if line_search is not None:
         settings["globalization"] = _armijo(line_search)
     elif trust_region is not None:
-        settings["globalization"] = later.TrustRegion(**_given(trust_region))
-    newton: solvers.Method[Any] = later.Newton(**settings)
+        settings["globalization"] = solvers.TrustRegion(**_given(trust_region))
+    newton: solvers.Method[Any] = solvers.Newton(**settings)
     return newton
 
 
-def _gauss_newton(definition: definitions.GaussNewton) -> solvers.Method[Any]:
-    return _with_search(later.GaussNewton(), definition, _armijo)
-
-
-def _conjugate_gradient(definition: definitions.NonlinearConjugateGradient) -> solvers.Method[Any]:
-    method = later.NonlinearConjugateGradient(**({} if definition.formula is None else {"formula": definition.formula}))
-    return _with_search(method, definition, _wolfe)
-
-
-def _lbfgs(definition: definitions.LBFGS) -> solvers.Method[Any]:
-    method = later.LBFGS(**({} if definition.memory is None else {"memory": definition.memory}))
-    return _with_search(method, definition, _wolfe)
-
-
 _DECAYS: dict[str, Callable[[Any], Any]] = {
-    "inverse_time_decay": lambda value: later.InverseTime(value),
-    "exponential_factor": lambda value: later.Exponential(value),
-    "cosine_epochs": lambda value: later.Cosine(value),
-    "step_decay": lambda value: later.StepDecay(value.every, value.factor),
+    "inverse_time_decay": solvers.InverseTime,
+    "exponential_factor": solvers.Exponential,
+    "cosine_epochs": solvers.Cosine,
+    "step_decay": lambda value: solvers.StepDecay(value.every, value.factor),
 }
 
 
-def _schedule(definition: definitions.LearningRateSchedule) -> Any:
+def _schedule(definition: definitions.LearningRateSchedule) -> solvers.Schedule:
     settings = _given(definition)
     for kind, make in _DECAYS.items():
         if kind in settings:
             settings["decay"] = make(settings.pop(kind))
-    return later.Schedule(**settings)
+    return solvers.Schedule(**settings)
 
 
 def _stochastic(make: Callable[..., solvers.Method[Any]]) -> Callable[[Any], solvers.Method[Any]]:
@@ -213,11 +205,11 @@ def _stochastic(make: Callable[..., solvers.Method[Any]]) -> Callable[[Any], sol
 _METHODS: dict[str, Callable[[Any], solvers.Method[Any]]] = {
     "gradient_descent": _gradient_descent,
     "newton": _newton,
-    "gauss_newton": _gauss_newton,
-    "levenberg_marquardt": lambda d: later.LevenbergMarquardt(**_given(d)),
-    "nonlinear_conjugate_gradient": _conjugate_gradient,
-    "bfgs": lambda d: _with_search(later.BFGS(), d, _wolfe),
-    "lbfgs": _lbfgs,
-    "stochastic_gradient_descent": _stochastic(lambda **settings: later.StochasticGradientDescent(**settings)),
-    "adam": _stochastic(lambda **settings: later.Adam(**settings)),
+    "gauss_newton": _searching(solvers.GaussNewton, _armijo),
+    "levenberg_marquardt": lambda d: solvers.LevenbergMarquardt(**_given(d)),
+    "nonlinear_conjugate_gradient": _searching(solvers.NonlinearConjugateGradient, _wolfe),
+    "bfgs": _searching(solvers.BFGS, _wolfe),
+    "lbfgs": _searching(solvers.LBFGS, _wolfe),
+    "stochastic_gradient_descent": _stochastic(solvers.StochasticGradientDescent),
+    "adam": _stochastic(solvers.Adam),
 }
