@@ -57,7 +57,7 @@ class Status(Enum):
         Family.FAILED,
         "Look at the model's domain near the best point: a logarithm, a root, a division, an overflow.",
     )
-    DIVERGED = (Family.FAILED, "Lower the step, or use the Armijo line search.")
+    DIVERGED = (Family.FAILED, "Lower the step or the learning rate, or use the Armijo line search.")
     UNBOUNDED = (Family.FAILED, "The objective seems to have no minimum: add a penalty, or look for a wrong sign.")
     WORKER_LOST = (Family.FAILED, "The process that ran this ended unexpectedly; start it again.")
     OUT_OF_MEMORY = (Family.FAILED, "Use a method that needs less memory, fewer parameters, or a larger limit.")

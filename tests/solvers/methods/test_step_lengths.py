@@ -137,6 +137,17 @@ def test_wolfe_steps_keep_both_conditions(curvature: float) -> None:
         assert abs(later) <= curvature * abs(slope) * (1.0 + 1e-9)
 
 
+@pytest.mark.parametrize("method", [GradientDescent(), GradientDescent(BarzilaiBorwein()), GradientDescent(Wolfe())])
+def test_a_gradient_of_the_wrong_sign_stalls_soon(method: GradientDescent) -> None:
+    """Steps so short that f's change is roundoff are judged by slopes, which a wrong gradient passes."""
+    inner = o.quadratic([1.0, 3.0], seed=1)
+    problem = o.Smooth(f=inner.f, g=lambda t: -inner.g(t), H=lambda t: -inner.H(t), size=2)
+    report = solve(problem, method, np.zeros(2))
+    assert report.status is Status.LINE_SEARCH_STALLED, report.message
+    assert report.iterations < 100
+    assert "gradient is the objective's own" in report.message
+
+
 INVARIANT = [GradientDescent(Wolfe()), GradientDescent(BarzilaiBorwein()), GradientDescent(nesterov=True)]
 
 

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from nablad.solvers.linalg.vectors import FloatArray, norm
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
 from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, projected
 from nablad.solvers.methods.line_search import Trial
+from nablad.solvers.methods.line_search.ray import ROUNDOFF_FACTOR
 from nablad.solvers.objective import Objective
+from nablad.solvers.status import Finding, Status
 
 DESCENT_ANGLE = 1e-3
 """The least cosine between momentum's direction and steepest descent; below it, momentum is dropped."""
+MOST_RISES = 20
+"""Roundoff would have f rise so often in a row once in a million times. It is what a wrong gradient looks like to a
+search that judges by slopes where values drown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,8 @@ class DescentState(FirstOrderState):
     """Where the last gradient step led, shape (p,): Nesterov extrapolates from there. theta itself elsewhere."""
     inertia: float = 1.0
     """Nesterov's t, at least 1."""
+    rises: int = 0
+    """Steps in a row by which f rose, each within its roundoff."""
 
 
 def start(objective: Objective, theta: FloatArray, given: float | None) -> DescentState:
@@ -50,7 +57,15 @@ def arrived(
     """The state at a new point, `moved` away: `step` times the direction; the next one tries `following` first."""
     known = arrival(objective, state, trial, moved)
     known |= {"step_size": step, "recent": [trial.value], "anchor": trial.theta} | more
-    return DescentState(**known, direction=direction, next_step=following)
+    rose = 0.0 < trial.value - state.value <= ROUNDOFF_FACTOR * epsilon(trial.theta.dtype) * abs(state.value)
+    rises = state.rises + 1 if rose else 0
+    if rises >= MOST_RISES:
+        message = (
+            f"f rose within its roundoff in each of the last {rises} steps, where the gradient promises a descent; the "
+            f"gradient norm is {known['gradient_norm']:.3e}."
+        )
+        known["proposal"] = Finding(Status.LINE_SEARCH_STALLED, message)
+    return DescentState(**known, direction=direction, next_step=following, rises=rises)
 
 
 def descending(
