@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,13 @@ from nablad.server.settings import Limits
 from nablad.server.worker import derive, evaluate, outcome
 from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.problem import build
+from nablad.server.worker.solve import with_statistics
 from nablad.v1 import derivative_pb2, expression_pb2, method_pb2, model_pb2, solver_pb2
 from nablad.wire.tensors import encode
+
+_METHODS = ("newton", "gradient_descent", *sorted(set(solvers.METHODS) - {"newton", "gradient_descent"}))
+"""The first two on every model, the others on one."""
+_REQUIRED: dict[str, Any] = {"stochastic_gradient_descent": {"learning_rate": 1e-3}}
 
 
 def warm_up() -> None:
@@ -42,7 +48,7 @@ def warm_up() -> None:
         objective = problem.model.objective(checkpoint=control.checkpoint)
         for event in solvers.run(objective, problem.method, problem.start, problem.stopping, control=control):
             if isinstance(event, solvers.Done):
-                outcome.result(event.report, problem, context.tensor)
+                outcome.result(with_statistics(event.report, problem, 1), problem, context.tensor)
 
 
 def _specs() -> list[solver_pb2.SolveSpec]:
@@ -58,11 +64,8 @@ def _specs() -> list[solver_pb2.SolveSpec]:
         model_pb2.Model(network=model_pb2.Network(inputs=features, targets=targets, layers=layers)),
         model_pb2.Model(expression=expression),
     )
-    methods = (
-        method_pb2.Method(newton=method_pb2.Newton()),
-        method_pb2.Method(gradient_descent=method_pb2.GradientDescent()),
-    )
+    newton, descent, *others = (method_pb2.Method(**{name: _REQUIRED.get(name, {})}) for name in _METHODS)
+    pairs = [*((model, method) for model in models for method in (newton, descent))]
+    pairs += [(models[-1], method) for method in others]
     stopping = method_pb2.Stopping(max_iterations=3)
-    return [
-        solver_pb2.SolveSpec(model=model, method=method, stopping=stopping) for model in models for method in methods
-    ]
+    return [solver_pb2.SolveSpec(model=model, method=method, stopping=stopping) for model, method in pairs]
