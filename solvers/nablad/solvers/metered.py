@@ -26,6 +26,7 @@ from nablad.solvers.objective import (
     Gram,
     Linearization,
     Objective,
+    Refining,
     Tsqr,
 )
 from nablad.solvers.trouble import Trouble, is_trouble, name_of
@@ -147,6 +148,17 @@ class Metered:
         begin = perf_counter()
         try:
             return self.inner.tsqr(theta)
+        finally:
+            self.seconds += perf_counter() - begin
+
+    def refined_gradient(self, theta: FloatArray) -> FloatArray | None:
+        """The gradient of an affine residual to more digits, if the objective can tell."""
+        if not isinstance(self.inner, Refining):
+            return None
+        self.limits.checkpoint()
+        begin = perf_counter()
+        try:
+            return self.inner.refined_gradient(theta)
         finally:
             self.seconds += perf_counter() - begin
 

@@ -174,6 +174,17 @@ class Explaining(Protocol):
 
 
 @runtime_checkable
+class Refining(Protocol):
+    """An objective with an affine residual that can tell its gradient to more digits than it computes with."""
+
+    def refined_gradient(self, theta: FloatArray) -> FloatArray | None:
+        """2 J'r at theta, shape (p,), float64, as exact as its last digit for J and r(0) as computed; None where that
+        cannot be had. Evaluates at 0: not for runs within bounds. Costs a pass over J and about 60 operations an entry
+        of it."""
+        ...
+
+
+@runtime_checkable
 class Naming(Protocol):
     """An objective that has names for its parameters."""
 

@@ -30,6 +30,7 @@ from nablad.solvers.autodiff.linearize import BUDGET
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
 from nablad.solvers.autodiff.structure import Linearity
+from nablad.solvers.autodiff.twofold import TwofoldFold
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.bounds import Bounds
 from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr, UnsupportedObjective
@@ -177,6 +178,16 @@ class GraphObjective:
         self._count_jacobian("tsqr")
         fold = TsqrFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
         return self._fold(theta, fold)
+
+    def refined_gradient(self, theta: FloatArray) -> FloatArray | None:
+        """2 J'(r(0) + J theta), (p,), by error-free transformations; None unless the residual is affine, or if J or
+        r(0) is so large that a product of theirs is not finite."""
+        if not self.capabilities.affine:
+            return None
+        self._count_jacobian("refined_gradient")
+        fold = TwofoldFold(self._vector(theta), self._evaluator("jacobian").stripes)
+        gradient = 2.0 * self._fold(np.zeros(self.size, self.dtype), fold)
+        return gradient if np.isfinite(gradient).all() else None
 
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> GraphBatch:
         """An unbiased estimate of the objective from these rows (batches.py), some perhaps several times.

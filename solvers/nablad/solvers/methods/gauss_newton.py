@@ -13,6 +13,8 @@ example where it converges to a point that is not even stationary. And where the
 that its second derivatives matter as much as J'J, steps shrink linearly at best. On NIST's 54 nonlinear runs it solves
 49 where LevenbergMarquardt solves 54. It has its place: fewest evaluations for small residuals and good starts.
 
+A residual that is affine is solved as by Newton's method, and refined (newton_affine.py).
+
 line_search. Armijo's, whose defaults are argued there: any decrease to speak of is enough.
 
 Cost per iteration: a value per trial; a pass over J, 2 N p^2. Memory: 3 p^2 for each stripe, and R in the state.
@@ -28,10 +30,12 @@ import numpy as np
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.vectors import FloatArray
+from nablad.solvers.methods import newton_affine
 from nablad.solvers.methods.line_search import Armijo, Ray, backtrack, search_failure
 from nablad.solvers.methods.residual_model import (
     Passes,
     ResidualState,
+    affine_start,
     due_to_shorten,
     ended,
     look,
@@ -55,12 +59,16 @@ class GaussNewton:
     state_type: ClassVar[type[ResidualState]] = ResidualState
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> ResidualState:
+        if objective.capabilities.affine:
+            return newton_affine.begin(objective, affine_start(objective, theta), limits)
         value = objective.value(theta)
         qr = objective.tsqr(theta) if math.isfinite(value) else None
         with limits.algebra():
             return look(objective, theta, value, qr, None, limits.checkpoint)
 
     def step(self, objective: Objective, state: ResidualState, limits: Limits) -> ResidualState:
+        if objective.capabilities.affine:
+            return newton_affine.step(objective, state, limits)
         if due_to_shorten(state, objective.bounds):
             return shorten(objective, state, limits.checkpoint)
         passes = _Landing(objective, state)

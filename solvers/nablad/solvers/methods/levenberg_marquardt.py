@@ -15,7 +15,7 @@ into other ends (52 of 54).
 
 initial_radius. The first step may be as long as theta itself, both measured by D: 1. MINPACK's 100 fails on BoxBOD from
 its far start, where the first Gauss-Newton step leads to where the model is flat; 0.1 costs a few iterations more. A
-residual that is affine needs no region.
+residual that is affine needs no region: it is solved as by Newton's method, and refined (newton_affine.py).
 
 geodesic_acceleration (geodesic.py). Measured, plain beside bent: NIST 54 and 53 of 54 (bent, MGH09 runs off to a
 minimum at infinity); the evaluations of all 54 together 22,900 and 18,300, but their median 133 and 202, for J is
@@ -37,12 +37,14 @@ from typing import ClassVar
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.vectors import FloatArray, norm, ratio
+from nablad.solvers.methods import newton_affine
 from nablad.solvers.methods.base import fields_of
 from nablad.solvers.methods.geodesic import Geodesic
 from nablad.solvers.methods.residual_model import (
     Passes,
     ResidualModel,
     ResidualState,
+    affine_start,
     due_to_shorten,
     ended,
     look,
@@ -82,11 +84,13 @@ class LevenbergMarquardt:
             raise ValueError(f"initial_radius must be positive and finite, got {self.initial_radius}")
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> LevenbergMarquardtState:
+        if objective.capabilities.affine:
+            return newton_affine.begin(objective, _with_radius(affine_start(objective, theta), math.inf), limits)
         value = objective.value(theta)
         qr = objective.tsqr(theta) if math.isfinite(value) else None
         with limits.algebra():
             state = look(objective, theta, value, qr, None, limits.checkpoint)
-        return _with_radius(state, math.inf if objective.capabilities.affine else self._first_radius(state))
+        return _with_radius(state, self._first_radius(state))
 
     def _first_radius(self, state: ResidualState) -> float:
         share = 1.0 if self.initial_radius is None else self.initial_radius
@@ -94,6 +98,8 @@ class LevenbergMarquardt:
         return share * length or math.inf
 
     def step(self, objective: Objective, state: LevenbergMarquardtState, limits: Limits) -> LevenbergMarquardtState:
+        if objective.capabilities.affine:
+            return newton_affine.step(objective, state, limits)
         if due_to_shorten(state, objective.bounds):
             return _with_radius(shorten(objective, state, limits.checkpoint), state.radius)
         passes = Passes(objective)
@@ -131,7 +137,7 @@ class _Proposer:
         self.limits = limits
         self.model = ResidualModel(state.triangle, state.qtr, state.scale, limits.checkpoint)
         self.full_length = norm(state.scale * state.direction)
-        bend = bend and objective.bounds is None and not objective.capabilities.affine
+        bend = bend and objective.bounds is None
         self.geodesic = Geodesic.at(objective, state.theta) if bend else None
 
     def __call__(self, radius: float, refused: Refused | None) -> Proposal:

@@ -37,6 +37,7 @@ from nablad.solvers.linalg.damped import DampedLeastSquares, damped
 from nablad.solvers.linalg.least_squares import Triangle, rank_tolerance, triangle
 from nablad.solvers.linalg.symmetric import Curvature
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, norm, ratio
+from nablad.solvers.methods.affine_state import AffineState
 from nablad.solvers.methods.base import State
 from nablad.solvers.methods.newton_state import relative_length
 from nablad.solvers.objective import Objective, Tsqr
@@ -51,15 +52,11 @@ ROUNDINGS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualState(State):
+class ResidualState(AffineState):
     qtr: FloatArray
     """Q'r at theta, shape (k,)."""
     scale: FloatArray
     """D, by which steps are measured: the largest norms of J's columns so far, shape (p,)."""
-    direction: FloatArray
-    """The Gauss-Newton step, within bounds; shape (p,)."""
-    widest: FloatArray
-    """The largest |theta| seen, by component."""
     polishing: bool = False
     """Whether one more step is worth its price for theta's digits alone."""
     shortened: bool = False
@@ -152,6 +149,12 @@ def moved(objective: Objective, theta: FloatArray, step: FloatArray) -> FloatArr
     return theta + step if bounds is None else land(theta, step, bounds.lower, bounds.upper)
 
 
+def affine_start(objective: Objective, theta: FloatArray) -> ResidualState:
+    """Where a run on an affine residual begins: the rest is newton_affine.py's."""
+    value, gradient = objective.value_and_gradient(theta)
+    return _bare(theta, value, gradient, None)
+
+
 def look(
     objective: Objective,
     theta: FloatArray,
@@ -241,6 +244,11 @@ def _blind(objective: Objective, theta: FloatArray, value: float, widest: FloatA
     proposal = None
     if math.isfinite(value) and is_finite(gradient):
         proposal = Finding(Status.NONFINITE, "The Jacobian of the residual has NaN or infinite entries.")
+    return replace(_bare(theta, value, gradient, proposal), widest=widest)
+
+
+def _bare(theta: FloatArray, value: float, gradient: FloatArray, proposal: Finding | None) -> ResidualState:
+    """A state that knows no more than value and gradient."""
     return ResidualState(
         theta=theta,
         value=value,
@@ -250,12 +258,12 @@ def _blind(objective: Objective, theta: FloatArray, value: float, widest: FloatA
         qtr=np.zeros(0, dtype=theta.dtype),
         scale=np.ones_like(theta),
         direction=np.zeros_like(theta),
-        widest=widest,
+        widest=np.abs(theta),
         proposal=proposal,
     )
 
 
-def roundoff(state: ResidualState) -> float:
+def roundoff(state: State) -> float:
     """How far an evaluation of f = ||r||^2 near the state's point may be off."""
     assert state.column_norms is not None
     eps = epsilon(state.theta.dtype)
