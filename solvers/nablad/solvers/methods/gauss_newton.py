@@ -31,7 +31,7 @@ import numpy as np
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.vectors import FloatArray
 from nablad.solvers.methods import newton_affine
-from nablad.solvers.methods.line_search import Armijo, Ray, backtrack, search_failure
+from nablad.solvers.methods.line_search import Armijo, Ray, Trial, backtrack, search_failure
 from nablad.solvers.methods.residual_model import (
     Passes,
     ResidualState,
@@ -44,6 +44,9 @@ from nablad.solvers.methods.residual_model import (
     shorten,
 )
 from nablad.solvers.objective import Objective
+
+LOST = 1e6
+"""In f's roundoff: so large a promise must show."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,18 @@ class GaussNewton:
         # Of an objective a search asks only what `passes` answers.
         found = backtrack(cast(Objective, passes), ray, self.line_search.initial or 1.0, self.line_search)
         trial = found.trial
-        if trial is None:
+        if trial is None or _lost(state, trial):
             return ended(state, *search_failure(found, state.gradient_norm))
         theta = passes.place(trial.theta)
         with limits.algebra():
             full = trial.step == 1.0
             new = look(objective, theta, trial.value, passes.last, state, limits.checkpoint, full_step=full)
             return replace(new, step_size=trial.step)
+
+
+def _lost(state: ResidualState, trial: Trial) -> bool:
+    """Whether the search found no lower point until it came to where f's roundoff hides any, far below the promise."""
+    return trial.value >= state.value and state.predicted_decrease > LOST * roundoff(state)
 
 
 class _Landing(Passes):

@@ -47,6 +47,9 @@ SLOWEST_RATE = 0.99
 """Steps that shrink by less than this are not told from roundoff."""
 FAST_RATE = 0.1
 """Steps that shrink faster converge quadratically, or nearly."""
+MOST_RISES = 20
+"""Roundoff would have f rise so often, and never fall, once in a million times. It is what a wrong Jacobian looks like
+to a search that judges by slopes where values drown."""
 ROUNDINGS = 10.0
 """Of a model's value, in eps."""
 
@@ -59,6 +62,8 @@ class ResidualState(AffineState):
     """D, by which steps are measured: the largest norms of J's columns so far, shape (p,)."""
     polishing: bool = False
     """Whether one more step is worth its price for theta's digits alone."""
+    rises: int = 0
+    """Steps by which f rose, each within its roundoff, since it last fell."""
     shortened: bool = False
     """Whether, with J short of rank, a shorter theta has been looked for."""
 
@@ -206,8 +211,22 @@ def look(
         widest=widest,
         shortened=before is not None and before.shortened,
     )
+    if before is not None:
+        state = _count_rises(state, before)
     state = replace(state, polishing=full_step and _worth_polishing(state, rate))
     return replace(state, unfinished=state.polishing or due_to_shorten(state, bounds))
+
+
+def _count_rises(state: ResidualState, before: ResidualState) -> ResidualState:
+    """Count the steps that raise f, which they may within its roundoff; so many are not roundoff's doing."""
+    rises = 0 if state.value < before.value else before.rises + (state.value > before.value)
+    if rises < MOST_RISES:
+        return replace(state, rises=rises)
+    message = (
+        f"f rose within its roundoff in each of {rises} steps, where the Jacobian promises a descent; the gradient "
+        f"norm is {state.gradient_norm:.3e}."
+    )
+    return replace(state, rises=rises, proposal=Finding(Status.LINE_SEARCH_STALLED, message))
 
 
 def due_to_shorten(state: ResidualState, bounds: Bounds | None) -> bool:
