@@ -41,7 +41,7 @@ from server.running import (
     wait_for,
 )
 
-from nablad.v1 import event_pb2, solver_pb2, tensor_pb2, termination_pb2
+from nablad.v1 import event_pb2, method_pb2, solver_pb2, tensor_pb2, termination_pb2
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,8 @@ def test_a_worker_without_memory_is_told_apart() -> None:
         resource.prlimit(worker, resource.RLIMIT_AS, (used + (40 << 20), used + (40 << 20)))
         features = np.random.default_rng(0).normal(size=(50, 2600))
         uploaded = server.upload(features)
-        spec = solver_pb2.SolveSpec(model=least_squares(features[:, :2], features[:, 0]))
+        method = method_pb2.Method(bfgs=method_pb2.BFGS())  # with a p x p matrix
+        spec = solver_pb2.SolveSpec(model=least_squares(features[:, :2], features[:, 0]), method=method)
         spec.model.least_squares.features.CopyFrom(
             tensor_pb2.Tensor(dtype=uploaded.dtype, shape=uploaded.shape, dataset=uploaded.name)
         )
