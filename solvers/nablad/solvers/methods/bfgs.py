@@ -11,8 +11,9 @@ and Wright 2006, section 6.1). Near a minimum with a definite Hessian it converg
 positive definite by construction however ill-conditioned it grows, and d is a descent direction by arithmetic, where
 the usual formula for H loses both to roundoff. B s = -alpha g needs no product; J'v is one.
 
-**First scale.** J = I and sigma is Cauchy's step (first_order.py), so that the first trial is alpha = 1 like all later
-ones. Before the first update sigma becomes y's / y'y (Nocedal and Wright 2006, 6.20). sigma carries the units, J none:
+**First scale.** J = diag(u), u being the units of the parameters that the start tells (units.py; 1 where it tells
+none), and sigma is Cauchy's step (first_order.py), so that the first trial is alpha = 1 like all later ones. Before the
+first update sigma becomes y's / ||J'y||^2 (Nocedal and Wright 2006, 6.20). sigma carries the common units, J none:
 f -> cf and x -> cx by powers of two change no bit of J.
 
 **Which pairs count.** A Wolfe step has y's > 0; a search that ended without one, or a step so short that y is made of
@@ -40,8 +41,9 @@ import numpy as np
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
-from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, cauchy_step, confirmed, ended
+from nablad.solvers.methods.first_order import arrival, confirmed, ended
 from nablad.solvers.methods.line_search import Ray, Search, Trial, Wolfe, search_failure, strong_wolfe
+from nablad.solvers.methods.units import UnitsState, at_start_with_units, cauchy_again
 from nablad.solvers.objective import Objective
 
 PAIR_MARGIN = 10.0
@@ -49,9 +51,9 @@ PAIR_MARGIN = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class BFGSState(FirstOrderState):
+class BFGSState(UnitsState):
     factor: FloatArray
-    """J, shape (p, p), without units."""
+    """J, shape (p, p), in the relative units of the parameters."""
     scale: float
     """sigma, in the parameters' units squared per the objective's."""
     updates: int = 0
@@ -71,8 +73,8 @@ class BFGS:
     state_type: ClassVar[type[BFGSState]] = BFGSState
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> BFGSState:
-        fields, step = at_start(objective, theta, self.line_search.initial)
-        state = BFGSState(**fields, factor=np.eye(theta.size, dtype=theta.dtype), scale=step)
+        fields, step = at_start_with_units(objective, theta, self.line_search.initial)
+        state = BFGSState(**fields, factor=np.diag(fields["units"]), scale=step)
         return confirmed(objective, state)
 
     def step(self, objective: Objective, state: BFGSState, limits: Limits) -> BFGSState:
@@ -88,6 +90,7 @@ class BFGS:
             factor, scale, learnt = _updated(state, trial, step, reduced)
         following = BFGSState(
             **arrival(objective, state, trial, norm(step)),
+            units=state.units,
             factor=factor,
             scale=scale,
             updates=state.updates + learnt,
@@ -107,8 +110,7 @@ class BFGS:
 
 def _forgotten(objective: Objective, state: BFGSState) -> BFGSState:
     """The state with nothing learnt."""
-    step, _ = cauchy_step(objective, state.theta, state.gradient, state.gradient_norm)
-    return replace(state, factor=np.eye(state.theta.size, dtype=state.theta.dtype), scale=step, updates=0)
+    return replace(state, factor=np.diag(state.units), scale=cauchy_again(objective, state), updates=0)
 
 
 def pair_counts(s: FloatArray, before: FloatArray, after: FloatArray, product: float) -> bool:
@@ -124,12 +126,13 @@ def _updated(state: BFGSState, trial: Trial, s: FloatArray, reduced: FloatArray)
     if not pair_counts(s, state.gradient, trial.gradient, product):
         return state.factor, state.scale * max(1.0, trial.step), False
     scale, length = state.scale, norm(reduced)
+    change = state.factor.T.dot(y)
     if state.updates == 0:
-        size = norm(y)
+        size = norm(change)
         scale = product / size / size
     # B s = -alpha g, times old sigma / new sigma where sigma has just changed.
     stretch = trial.step * (state.scale / scale)
     curvature = stretch * trial.step * (state.scale * length) * length
     tau = math.sqrt(product / curvature)
-    u = state.factor.T.dot(y) + (tau * stretch) * reduced
-    return state.factor - np.outer(s / product, u), scale, True
+    v = change + (tau * stretch) * reduced
+    return state.factor - np.outer(s / product, v), scale, True

@@ -52,19 +52,23 @@ def projected(objective: Objective, theta: FloatArray, gradient: FloatArray) -> 
     return gradient if objective.bounds is None else objective.bounds.projected(theta, gradient)
 
 
-def cauchy_step(objective: Objective, theta: FloatArray, gradient: FloatArray, length: float) -> tuple[float, float]:
-    """The minimizer of the quadratic model along -gradient, and the curvature ||H g|| / ||g|| there.
+def cauchy_step(
+    objective: Objective, theta: FloatArray, gradient: FloatArray, length: float, units: FloatArray | float = 1.0
+) -> tuple[float, float]:
+    """The minimizer of the quadratic model along -gradient, and the curvature ||H d|| / ||d|| there.
 
-    `length` is the gradient's, positive and finite. Where the model has no minimizer (no or negative curvature), the
-    size of H, or else of theta, sets the scale.
+    `length` is the gradient's, positive and finite. With `units` u, the gradient is that in z = theta / u, and so is
+    the step; the curvature is theta's. Where the model has no minimizer (no or negative curvature), the size of H, or
+    else of theta, sets the scale.
     """
     unit = gradient / length
-    product = objective.hvp(theta, unit)
-    size = norm(product)
-    along = abs(float(unit.dot(product)))
+    direction = units * unit
+    product = objective.hvp(theta, direction)
+    size = norm(units * product)
+    along = abs(float(direction.dot(product)))
     if math.isfinite(size) and size > 0.0:
-        return 1.0 / max(along, 1e-2 * size), size
-    scale = norm(theta)
+        return 1.0 / max(along, 1e-2 * size), norm(product) / norm(direction)
+    scale = norm(theta / units)
     return (0.1 * scale if scale > 0.0 else 1.0) / length, math.nan
 
 
@@ -74,14 +78,20 @@ def known_column_norms(objective: Objective, theta: FloatArray) -> FloatArray | 
     return objective.column_norms(theta) if affine and objective.bounds is None else None
 
 
-def at_start(objective: Objective, theta: FloatArray, initial: float | None) -> tuple[dict[str, Any], float]:
-    """The fields of a FirstOrderState at the start, and the first multiple of -gradient: `initial`, or Cauchy's."""
+def at_start(
+    objective: Objective, theta: FloatArray, initial: float | None, units: FloatArray | float = 1.0
+) -> tuple[dict[str, Any], float]:
+    """The fields of a FirstOrderState at the start, and the first multiple of -gradient: `initial`, or Cauchy's.
+
+    With `units`, it is the multiple in theta / units.
+    """
     value, gradient = objective.value_and_gradient(theta)
     descent = projected(objective, theta, gradient)
     length = norm(descent)
     step, seen, norms = math.nan, math.nan, None
     if 0.0 < length < math.inf and math.isfinite(value):
-        step, seen = cauchy_step(objective, theta, descent, length)
+        scaled = units * descent
+        step, seen = cauchy_step(objective, theta, scaled, norm(scaled), units)
         norms = known_column_norms(objective, theta)
     fields = {
         "theta": theta,

@@ -9,7 +9,8 @@ then minimization over the parameters off their bounds (Byrd, Lu, Nocedal and Zh
 linalg/projected_quadratic.py). The search begins with the whole step and goes no further than the box: every point
 evaluated lies inside.
 
-**First step.** gamma_0 is Cauchy's step (first_order.py) along the gradient, within bounds the projected one.
+**First step.** gamma_0 is Cauchy's step (first_order.py) along the gradient, within bounds the projected one. All of
+this is done in the units of the parameters that the start tells (units.py).
 
 **Which pairs count, restart:** as in bfgs.py.
 
@@ -33,25 +34,18 @@ from nablad.solvers.linalg.limited_memory import Pairs
 from nablad.solvers.linalg.projected_quadratic import box_step
 from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm
 from nablad.solvers.methods.bfgs import pair_counts
-from nablad.solvers.methods.first_order import (
-    FirstOrderState,
-    arrival,
-    at_start,
-    cauchy_step,
-    confirmed,
-    ended,
-    projected,
-)
+from nablad.solvers.methods.first_order import arrival, confirmed, ended
 from nablad.solvers.methods.line_search import Ray, Search, Trial, Wolfe, search_failure, strong_wolfe
+from nablad.solvers.methods.units import UnitsState, at_start_with_units, cauchy_again
 from nablad.solvers.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
-class LBFGSState(FirstOrderState):
+class LBFGSState(UnitsState):
     steps: FloatArray
-    """The pairs' s, oldest first, shape (k, p)."""
+    """The pairs' s / u, oldest first, shape (k, p)."""
     changes: FloatArray
-    """Their y, shape (k, p)."""
+    """Their u y, shape (k, p)."""
     products: FloatArray
     """Their y's, shape (k,)."""
     scale: float
@@ -81,7 +75,7 @@ class LBFGS:
             raise ValueError(f"memory must be at least 1, got {self.memory}")
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> LBFGSState:
-        fields, step = at_start(objective, theta, self.line_search.initial)
+        fields, step = at_start_with_units(objective, theta, self.line_search.initial)
         return confirmed(objective, LBFGSState(**fields, **_fields(Pairs.none(theta, step))))
 
     def step(self, objective: Objective, state: LBFGSState, limits: Limits) -> LBFGSState:
@@ -95,7 +89,7 @@ class LBFGS:
         step = trial.theta - state.theta
         with limits.algebra():
             pairs = self._learnt(state, trial, step)
-        following = LBFGSState(**arrival(objective, state, trial, norm(step)), **_fields(pairs))
+        following = LBFGSState(**arrival(objective, state, trial, norm(step)), units=state.units, **_fields(pairs))
         return confirmed(objective, following)
 
     def _search(self, objective: Objective, state: LBFGSState, limits: Limits) -> Search:
@@ -115,8 +109,9 @@ class LBFGS:
         product = float(y.dot(s))
         if not pair_counts(s, state.gradient, trial.gradient, product):
             return replace(state.pairs, scale=state.scale * max(1.0, trial.step))
-        size = norm(y)
-        return state.pairs.pushed(s, y, product, product / size / size, self.memory)
+        change = state.units * y
+        size = norm(change)
+        return state.pairs.pushed(s / state.units, change, product, product / size / size, self.memory)
 
 
 def _fields(pairs: Pairs) -> dict[str, Any]:
@@ -124,18 +119,16 @@ def _fields(pairs: Pairs) -> dict[str, Any]:
 
 
 def _anywhere(state: LBFGSState) -> FloatArray:
-    return -state.pairs.inverse_times(state.gradient)
+    return -state.units * state.pairs.inverse_times(state.slopes)
 
 
 def _within(bounds: Bounds, state: LBFGSState, limits: Limits) -> FloatArray:
     """The direction to the model's minimizer in the box; NaN if the model is singular."""
-    below, above = bounds.lower - state.theta, bounds.upper - state.theta
-    step = box_step(state.pairs, state.gradient, below, above, limits.checkpoint)
-    return np.full_like(state.theta, np.nan) if step is None else step
+    below, above = ((side - state.theta) / state.units for side in (bounds.lower, bounds.upper))
+    step = box_step(state.pairs, state.slopes, below, above, limits.checkpoint)
+    return np.full_like(state.theta, np.nan) if step is None else state.units * step
 
 
 def _forgotten(objective: Objective, state: LBFGSState) -> LBFGSState:
     """The state with nothing learnt."""
-    descent = projected(objective, state.theta, state.gradient)
-    step, _ = cauchy_step(objective, state.theta, descent, state.gradient_norm)
-    return replace(state, **_fields(Pairs.none(state.theta, step)))
+    return replace(state, **_fields(Pairs.none(state.theta, cauchy_again(objective, state))))

@@ -21,6 +21,8 @@ of the slopes (Nocedal and Wright 2006, 3.60); then the parabola through phi(0),
 the guess, is minimized ("quad step", Hager and Zhang 2005, section 4). A value costs a third of a trial, and the trial
 that follows is exact on a quadratic: on the functions of More, Garbow and Hillstrom the probe saves a fifth of all.
 
+All of this is done in the units of the parameters that the start tells (units.py).
+
 Parameters: `formula`, hager_zhang for its descent; `line_search` with c2 = 0.1: conjugacy rests on a nearly exact
 search (Nocedal and Wright 2006, section 5.2).
 
@@ -36,9 +38,10 @@ from typing import ClassVar
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.vectors import FloatArray, norm
-from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, cauchy_step, confirmed, ended
+from nablad.solvers.methods.first_order import arrival, confirmed, ended
 from nablad.solvers.methods.line_search import Ray, Search, Wolfe, search_failure, strong_wolfe
 from nablad.solvers.methods.line_search.ray import evaluate_value, noise, point_at
+from nablad.solvers.methods.units import UnitsState, at_start_with_units, cauchy_again
 from nablad.solvers.objective import Objective
 
 
@@ -84,11 +87,11 @@ DESCENT_ANGLE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConjugateState(FirstOrderState):
+class ConjugateState(UnitsState):
     direction: FloatArray
-    """Of the next search, shape (p,)."""
+    """Of the next search, in z = theta / u, shape (p,)."""
     next_step: float
-    """A guess of its step, in the parameters' units squared per the objective's."""
+    """A guess of its step, in the parameters' common units squared per the objective's."""
     fresh: bool = True
     """The direction is steepest descent, and the guess Cauchy's, or the user's."""
 
@@ -112,34 +115,38 @@ class NonlinearConjugateGradient:
             raise ValueError(f"formula must be one of {', '.join(FORMULAS)}, got {self.formula!r}")
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> ConjugateState:
-        fields, step = at_start(objective, theta, self.line_search.initial)
-        return confirmed(objective, ConjugateState(**fields, direction=-fields["gradient"], next_step=step))
+        fields, step = at_start_with_units(objective, theta, self.line_search.initial)
+        direction = -fields["units"] * fields["gradient"]
+        return confirmed(objective, ConjugateState(**fields, direction=direction, next_step=step))
 
     def step(self, objective: Objective, state: ConjugateState, limits: Limits) -> ConjugateState:
         found, slope = self._search(objective, state)
         if found.trial is None and not found.plunged and not state.fresh:
-            cauchy, _ = cauchy_step(objective, state.theta, state.gradient, state.gradient_norm)
-            state = replace(state, direction=-state.gradient, next_step=cauchy, fresh=True)
+            cauchy = cauchy_again(objective, state)
+            state = replace(state, direction=-state.slopes, next_step=cauchy, fresh=True)
             found, slope = self._search(objective, state)
         trial = found.trial
         if trial is None:
             return ended(state, *search_failure(found, state.gradient_norm))
-        direction = self._direction(state, trial.gradient)
-        after = float(trial.gradient.dot(direction))
+        slopes = state.units * trial.gradient
+        direction = self._direction(state, slopes)
+        after = float(slopes.dot(direction))
         # Equal changes to first order (Nocedal and Wright 2006, 3.60).
         following = trial.step * min(slope / after, 1e3) if after < 0.0 else trial.step
-        moved = trial.step * norm(state.direction)
-        return confirmed(
-            objective,
-            ConjugateState(
-                **arrival(objective, state, trial, moved), direction=direction, next_step=following, fresh=False
-            ),
+        following_state = ConjugateState(
+            **arrival(objective, state, trial, trial.step * norm(state.units * state.direction)),
+            units=state.units,
+            direction=direction,
+            next_step=following,
+            fresh=False,
         )
+        return confirmed(objective, following_state)
 
     def _search(self, objective: Objective, state: ConjugateState) -> tuple[Search, float]:
         """What was found along d, its step in units of d, and the slope along d."""
-        length = norm(state.direction)
-        unit = state.direction / length
+        direction = state.units * state.direction
+        length = norm(direction)
+        unit = direction / length
         slope = float(state.gradient.dot(unit))
         # Along the unit vector: g'g may overflow or vanish where g does not.
         ray = Ray(state.theta, unit, state.value, slope)
@@ -148,15 +155,15 @@ class NonlinearConjugateGradient:
         trial = found.trial
         return replace(found, trial=None if trial is None else replace(trial, step=trial.step / length)), slope * length
 
-    def _direction(self, state: ConjugateState, gradient: FloatArray) -> FloatArray:
-        """The next direction; steepest descent where a restart is due."""
+    def _direction(self, state: ConjugateState, slopes: FloatArray) -> FloatArray:
+        """The next direction from df/dz there; steepest descent where a restart is due."""
         formula = FORMULAS[self.formula]
-        size = norm(gradient)
-        if size == 0.0 or not abs(float(gradient.dot(state.gradient))) / size < formula.orthogonality * size:
-            return -gradient
-        direction = formula.beta(state.direction, state.gradient, gradient) * state.direction - gradient
-        descends = float(direction.dot(gradient)) / norm(direction) < -DESCENT_ANGLE * size
-        return direction if descends else -gradient
+        size = norm(slopes)
+        if size == 0.0 or not abs(float(slopes.dot(state.slopes))) / size < formula.orthogonality * size:
+            return -slopes
+        direction = formula.beta(state.direction, state.slopes, slopes) * state.direction - slopes
+        descends = float(direction.dot(slopes)) / norm(direction) < -DESCENT_ANGLE * size
+        return direction if descends else -slopes
 
 
 def _probed(objective: Objective, ray: Ray, guess: float) -> float:

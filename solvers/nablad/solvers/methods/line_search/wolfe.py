@@ -14,10 +14,12 @@ condition, or is higher than `low`, or one on whose side of `low` phi rises. Whi
 then it is interpolated between the two, by the minimizer of the cubic through both values and slopes, kept off the
 ends by a tenth of the interval; two trials that together leave more than two thirds of it are followed by a bisection.
 
-**Roundoff.** Near a minimum phi's differences drown in its roundoff. Where |phi(a) - phi(0)| is within 100 eps
+**Roundoff.** Near a minimum phi's differences drown in its roundoff. Where |phi(a) - phi(0)| is within sqrt(eps)
 |phi(0)| the first condition is put to the slope, phi'(a) <= (2 c1 - 1) m, which is the same for a parabola and has
-no cancellation (Hager and Zhang 2005, "approximate Wolfe"); two values that close are told apart by their slopes, and
-interpolated by the secant of the slopes.
+no cancellation (Hager and Zhang 2005, "approximate Wolfe"; their zone is 1e-6 |phi(0)|); two values that close are told
+apart by their slopes, and interpolated by the secant of the slopes. The zone is wider than f's last digits, for a sum
+of squares of differences has an error of eps |y|^2 where its value may be |r|^2 << |y|^2; and a search that knows the
+slope at each trial can afford it: f rises by at most that share, where its gradient says that it falls.
 
 **Bounds.** No trial is longer than `longest`. If phi still falls steeply there, the longest step is accepted with the
 first condition alone.
@@ -33,8 +35,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nablad.solvers.linalg.vectors import FloatArray, is_finite
-from nablad.solvers.methods.line_search.ray import NONFINITE_SHRINK, Ray, Search, Trial, evaluate, noise, point_at
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite
+from nablad.solvers.methods.line_search.ray import NONFINITE_SHRINK, Ray, Search, Trial, evaluate, point_at
 from nablad.solvers.objective import Objective
 
 
@@ -90,7 +92,7 @@ def strong_wolfe(objective: Objective, ray: Ray, first: float, settings: Wolfe, 
     The trial of the result has its value and gradient; `trial.step` is in units of the ray's direction. With the
     objective's bounds, `longest` is at most their reach. Raises Interrupted when a limit of the run is met.
     """
-    roundoff = noise(ray)
+    roundoff = math.sqrt(epsilon(ray.theta.dtype)) * abs(ray.value)
     low = _Point(0.0, ray.value, ray.slope, ray.theta)
     high: _Point | None = None
     lowest: Trial | None = None
