@@ -48,7 +48,7 @@ def units_of(theta: FloatArray) -> FloatArray:
     largest = np.max(sizes, initial=0.0)
     if not np.min(sizes, initial=np.inf) * SPREAD < largest or not sizes.all():
         return np.ones_like(theta)
-    return sizes / largest
+    return np.asarray(sizes / largest)
 
 
 def at_start_with_units(objective: Objective, theta: FloatArray, initial: float | None) -> tuple[dict[str, Any], float]:
