@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.bounds import Bounds
-from nablad.solvers.objective import Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr
+from nablad.solvers.objective import Batch, Capabilities, Counters, FloatArray, Gram, Linearization, Tsqr
 
 Function = Callable[[FloatArray], Any]
 
@@ -33,17 +33,22 @@ class Smooth:
     counters: Counters = field(default_factory=Counters)
     bounds: Bounds | None = None
     before: Callable[[], None] = lambda: None
-    seen: list[FloatArray] = field(default_factory=list)
+    seen: list[FloatArray] = field(default_factory=list, repr=False)
+    """Where the value was asked for."""
+    asked: list[FloatArray] = field(default_factory=list, repr=False)
+    """Where anything was."""
 
     def value(self, theta: FloatArray) -> float:
         self.before()
         self.counters.value += 1
         self.seen.append(theta.copy())
+        self.asked.append(self.seen[-1])
         with np.errstate(all="ignore"):
             return float(self.f(theta))
 
     def gradient(self, theta: FloatArray) -> FloatArray:
         self.counters.gradient += 1
+        self.asked.append(theta.copy())
         with np.errstate(all="ignore"):
             return np.asarray(self.g(theta), dtype=self.dtype)
 
@@ -55,6 +60,7 @@ class Smooth:
         return self._hessian(theta)
 
     def _hessian(self, theta: FloatArray) -> FloatArray:
+        self.asked.append(theta.copy())
         with np.errstate(all="ignore"):
             H = np.asarray(self.H(theta), dtype=self.dtype)
         return 0.5 * (H + H.T)
@@ -87,7 +93,7 @@ class Smooth:
         qtr = R[:k, -1]
         return Tsqr(R[:k, :-1], qtr, float(r @ r - qtr @ qtr))
 
-    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Smooth:
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Batch:
         raise NotImplementedError
 
 
@@ -111,15 +117,42 @@ class SumOfSquares(Smooth):
 
     def residual(self, theta: FloatArray) -> FloatArray:
         self.counters.residual += 1
-        return np.asarray(self.r(theta), dtype=self.dtype)
+        self.asked.append(theta.copy())
+        with np.errstate(all="ignore"):
+            return np.asarray(self.r(theta), dtype=self.dtype)
 
     def jacobian(self, theta: FloatArray) -> FloatArray:
         self.counters.jacobian += 1
-        return np.asarray(self.J(theta), dtype=self.dtype)
+        self.asked.append(theta.copy())
+        with np.errstate(all="ignore"):
+            return np.asarray(self.J(theta), dtype=self.dtype)
+
+    def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Batch:
+        return _Rows(self, np.asarray(indices))
+
+
+@dataclass
+class _Rows:
+    """N / b times the squares of b residuals."""
+
+    owner: SumOfSquares
+    indices: NDArray[np.intp]
+
+    @property
+    def rows(self) -> int:
+        return len(self.indices)
+
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        self.owner.before()
+        self.owner.asked.append(theta.copy())
+        with np.errstate(all="ignore"):
+            r, J = self.owner.r(theta)[self.indices], self.owner.J(theta)[self.indices]
+            scale = self.owner.dtype.type(self.owner.rows / self.rows)
+            return float(scale * (r @ r)), np.asarray(2 * scale * (J.T @ r), dtype=self.owner.dtype)
 
 
 def sum_of_squares(r: Function, J: Function, second: Function, size: int, **more: Any) -> SumOfSquares:
-    """`second(theta)` is sum_i r_i Hess(r_i)."""
+    """`second(theta)` is sum_i r_i Hess(r_i). With `rows`, each residual is a data row, and batches may be drawn."""
     return SumOfSquares(
         f=lambda t: (lambda e: e @ e)(r(t)),
         g=lambda t: 2.0 * J(t).T @ r(t),
@@ -127,7 +160,7 @@ def sum_of_squares(r: Function, J: Function, second: Function, size: int, **more
         size=size,
         r=r,
         J=J,
-        **{"capabilities": Capabilities(residual=True)} | more,
+        **{"capabilities": Capabilities(residual=True, separable="rows" in more)} | more,
     )
 
 
@@ -168,6 +201,7 @@ def rosenbrock() -> SumOfSquares:
         lambda t: np.array([[-20.0 * t[0], 10.0], [-1.0, 0.0]]),
         lambda t: np.array([[-200.0 * (t[1] - t[0] ** 2), 0.0], [0.0, 0.0]]),
         2,
+        rows=2,
     )
 
 
@@ -190,6 +224,7 @@ def beale() -> SumOfSquares:
         lambda t: np.column_stack([-(1.0 - t[1] ** k), t[0] * k * t[1] ** (k - 1)]),
         second,
         2,
+        rows=3,
     )
 
 
@@ -200,6 +235,17 @@ def saddle() -> Smooth:
         g=lambda t: np.array([2.0 * t[0], -2.0 * t[1] + t[1] ** 3]),
         H=lambda t: np.diag([2.0, -2.0 + 3.0 * t[1] ** 2]),
         size=2,
+    )
+
+
+def wells(size: int = 2) -> SumOfSquares:
+    """sum (t^2 - 1)^2: a maximum at 0, saddles where some t are 0, minima of value 0 at +-1."""
+    return sum_of_squares(
+        lambda t: t**2 - 1.0,
+        lambda t: np.diag(2.0 * t),
+        lambda t: np.diag(2.0 * (t**2 - 1.0)),
+        size,
+        rows=size,
     )
 
 
@@ -272,6 +318,17 @@ def barrier() -> Smooth:
     )
 
 
+def logarithms() -> SumOfSquares:
+    """sum log(t)^2: NaN for t < 0, infinite at 0; minimum 0 at 1."""
+    return sum_of_squares(
+        np.log,
+        lambda t: np.diag(1.0 / t),
+        lambda t: np.diag(-np.log(t) / t**2),
+        2,
+        rows=2,
+    )
+
+
 def linear(slope: Sequence[float] = (1.0, -2.0)) -> Smooth:
     """Unbounded below."""
     a = np.array(slope)
@@ -288,14 +345,22 @@ def unbounded_quartic() -> Smooth:
     )
 
 
-def constant(value: float = 5.0) -> Smooth:
-    return Smooth(f=lambda t: value, g=np.zeros_like, H=lambda t: np.zeros((t.size, t.size)), size=3)
+def constant(value: float = 5.0) -> SumOfSquares:
+    zero = np.zeros((3, 3))
+    return sum_of_squares(lambda t: np.sqrt([value, 0.0, 0.0]), lambda t: zero, lambda t: zero, 3, rows=3)
 
 
-def everywhere(value: float) -> Smooth:
+def everywhere(value: float) -> SumOfSquares:
     """NaN or infinite wherever one looks."""
-    return Smooth(
-        f=lambda t: value, g=lambda t: np.full_like(t, value), H=lambda t: np.full((t.size, t.size), value), size=2
+    return SumOfSquares(
+        f=lambda t: value,
+        g=lambda t: np.full_like(t, value),
+        H=lambda t: np.full((t.size, t.size), value),
+        size=2,
+        capabilities=Capabilities(residual=True, separable=True),
+        rows=2,
+        r=lambda t: np.full(2, value),
+        J=lambda t: np.full((2, t.size), value),
     )
 
 

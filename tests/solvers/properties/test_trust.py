@@ -2,87 +2,68 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
+from solvers.properties.variants import SEARCHES, SHORTEST, Variant, every, over
 
+from benchmarks.problems.nist import Linear, linear, lre
 from nablad.solvers import Constant, GradientDescent, Layer, LeastSquares, Network, Newton, Status, Stopping, solve
 from solvers import objectives as o
 
-DATA = Path(__file__).parents[2] / "client" / "nablad" / "cli" / "data"
 EPS = float(np.finfo(float).eps)
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((30, 4))
 Y = X @ np.arange(1.0, 5.0) + 0.1 * RNG.standard_normal(30)
 
-METHODS: dict[str, Any] = {
-    "newton": Newton(),
-    "armijo": GradientDescent(),
-    "momentum": GradientDescent(momentum=0.5),
-}
+NORRIS = linear("Norris")
+LONGLEY = linear("Longley")
 
 
-@pytest.fixture(params=list(METHODS))
-def method(request: pytest.FixtureRequest) -> Any:
-    return METHODS[request.param]
-
-
-def nist(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Predictors and response; the response is the first column."""
-    table = np.loadtxt(DATA / f"{name}.csv", delimiter=",", skiprows=1)
-    return table[:, 1:], table[:, 0]
-
-
-def digits(found: np.ndarray, certified: np.ndarray) -> float:
-    """The least number of right digits (NIST's LRE)."""
-    return float(np.min(-np.log10(np.maximum(np.abs(found / certified - 1.0), 1e-16))))
-
-
-NORRIS = np.array([1.00211681802045, -0.262323073774029])
+def digits(found: np.ndarray, problem: Linear) -> float:
+    return lre(found, problem.certified.parameters, problem.digits)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("start", [None, 1e6], ids=["zero", "far"])
-@pytest.mark.parametrize(("name", "least"), [("norris", 11.5), ("longley", 10.5)])
-def test_newton_reaches_the_certified_values(name: str, least: float, reduction: str, start: float | None) -> None:
-    features, targets = nist(name)
-    certified = NORRIS if name == "norris" else np.roll(o.longley()[2], -1)
-    model = LeastSquares(features, targets, intercept=True, reduction=reduction)
+@pytest.mark.parametrize(("problem", "least"), [(NORRIS, 11.5), (LONGLEY, 10.5)], ids=["norris", "longley"])
+def test_newton_reaches_the_certified_values(
+    problem: Linear, least: float, reduction: str, start: float | None
+) -> None:
+    model = LeastSquares(problem.design[:, 1:], problem.response, intercept=True, reduction=reduction)
     report = solve(model.objective(), Newton(), model.start(None if start is None else np.full(model.size, start)))
     assert report.success
     assert report.iterations <= 2
-    assert digits(report.theta, certified) > least
+    assert digits(np.roll(report.theta, 1), problem) > least
 
 
 def test_the_units_of_a_column_do_not_make_a_success() -> None:
     """On Norris one step brings ||g|| to 4e-7 of the start's, while the intercept has no digit yet."""
-    features, targets = nist("norris")
-    model = LeastSquares(features, targets, intercept=True)
+    model = LeastSquares(NORRIS.design[:, 1:], NORRIS.response, intercept=True)
     report = solve(model.objective(), GradientDescent(), model.start(), Stopping(max_iterations=300))
     assert report.evidence.relative_gradient_norm < 1e-6
-    assert digits(report.theta, NORRIS) < 1.0
+    assert digits(np.roll(report.theta, 1), NORRIS) < 1.0
     assert report.status is Status.MAX_ITERATIONS
 
 
+@over(every(SEARCHES))
 @pytest.mark.parametrize("scale", [1e150, 1e-150, 1e60, 1e-60])
 @pytest.mark.parametrize("which", ["features", "targets", "both"])
-def test_any_scale_that_numbers_have(method: Any, which: str, scale: float) -> None:
+def test_any_scale_that_numbers_have(variant: Variant, which: str, scale: float) -> None:
     features = X * (1.0 if which == "targets" else scale)
     targets = Y * (1.0 if which == "features" else scale)
     expected = np.linalg.lstsq(X, Y, rcond=None)[0] * {"features": 1.0 / scale, "targets": scale, "both": 1.0}[which]
     model = LeastSquares(features, targets)
-    report = solve(model.objective(), method, model.start())
+    report = solve(model.objective(), variant.method, model.start())
     assert report.success, report.message
     assert np.allclose(report.theta / expected, 1.0, atol=1e-5)
 
 
+@over(every(SEARCHES))
 @pytest.mark.parametrize("scale", [1e15, 1e-15])
-def test_any_scale_that_single_precision_has(method: Any, scale: float) -> None:
+def test_any_scale_that_single_precision_has(variant: Variant, scale: float) -> None:
     features, targets = (X * scale).astype(np.float32), (Y * scale).astype(np.float32)
     model = LeastSquares(features, targets)
-    report = solve(model.objective(), method, model.start())
+    report = solve(model.objective(), variant.method, model.start())
     assert report.success, report.message
     assert np.allclose(report.theta, np.linalg.lstsq(X, Y, rcond=None)[0], atol=1e-3)
 
@@ -105,21 +86,22 @@ DEGENERATE: dict[str, LeastSquares] = {
 }
 
 
+@over(every(SEARCHES))
 @pytest.mark.parametrize("start", [0.0, 1.0])
 @pytest.mark.parametrize("name", list(DEGENERATE))
-def test_degenerate_data(method: Any, name: str, start: float) -> None:
-    """The least value is reached, and by Newton the shortest theta that has it."""
+def test_degenerate_data(variant: Variant, name: str, start: float) -> None:
+    """The least value is reached, and by those who promise it the shortest theta that has it."""
     model = DEGENERATE[name]
     objective = model.objective()
     zero = np.zeros(model.size)
     J, r = objective.jacobian(zero), objective.residual(zero)
     shortest = -np.linalg.lstsq(J, r, rcond=None)[0]
-    report = solve(objective, method, np.full(model.size, start))
+    report = solve(objective, variant.method, np.full(model.size, start))
     assert report.success, report.message
     least = float(np.sum((r + J @ shortest) ** 2))
     assert report.value - least <= 1e-9 * (1.0 + float(r @ r))
     assert report.evidence.rank == np.linalg.matrix_rank(J)
-    if isinstance(method, Newton) and report.iterations:
+    if SHORTEST in variant.promises and report.iterations:
         assert report.iterations <= 2
         assert np.allclose(report.theta, shortest, atol=1e-10)
 

@@ -1,0 +1,95 @@
+"""Points where the gradient vanishes and no minimum is; functions without any minimum; and constants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from solvers.properties.variants import CURVES, NOISY, SEARCHES, Problem, every, pairs
+
+from nablad.solvers import Family, Status, Stopping, solve
+from solvers import objectives as o
+
+STATIONARY = {
+    "saddle": lambda: Problem(o.saddle(), np.zeros(2), -1.0),
+    "maximum": lambda: Problem(o.hill(), np.zeros(3), -0.75),
+    "maximum of squares": lambda: Problem(o.wells(3), np.zeros(3), 0.0),
+    "saddle of squares": lambda: Problem(o.wells(3), np.array([1.0, 0.0, -1.0]), 0.0),
+}
+
+
+@pairs(every(), STATIONARY)
+def test_no_success_without_a_minimum(variant, problem) -> None:
+    """(scipy #20213) Whoever stays there says what it is; whoever succeeds has left."""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    if report.success:
+        assert report.value == pytest.approx(problem.minimum, abs=1e-9)
+        assert report.evidence.verdict == "minimum"
+    else:
+        assert report.status is Status.SADDLE
+        assert report.evidence.verdict in ("saddle", "maximum")
+        assert (report.theta == problem.start).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e4])
+@pairs(every(CURVES), STATIONARY)
+def test_negative_curvature_leaves_saddles_and_maxima(variant, problem, scale: float) -> None:
+    problem = problem()
+    report = solve(o.rescaled(problem.f, 1e-3, scale), variant.method, scale * problem.start)
+    assert report.success, report.message
+    assert report.evidence.verdict == "minimum"
+    assert report.value == pytest.approx(1e-3 * problem.minimum, abs=1e-11)
+
+
+@pairs(every(CURVES), {"saddle": lambda: Problem(o.saddle(), np.array([1.0, 0.0]), -1.0)})
+def test_a_saddle_that_the_start_is_aimed_at(variant, problem) -> None:
+    problem = problem()
+    assert solve(problem.f, variant.method, problem.start).value == pytest.approx(-1.0)
+
+
+@pairs(every(SEARCHES), {"monkey": lambda: Problem(o.monkey_saddle(), np.zeros(2))})
+def test_a_saddle_without_curvature_is_no_minimum(variant, problem) -> None:
+    """The Hessian is zero there, and f falls like a cube in three directions."""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert report.evidence.verdict != "minimum" or report.value < 0.0
+    assert not (report.success and report.evidence.verdict == "minimum" and (report.theta == 0.0).all())
+
+
+@pairs(
+    every(SEARCHES),
+    {
+        "linear": lambda: Problem(o.linear(), np.full(2, 0.5)),
+        "quartic": lambda: Problem(o.unbounded_quartic(), np.full(2, 0.5)),
+    },
+)
+def test_unbounded_below(variant, problem) -> None:
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert report.status is Status.UNBOUNDED, report.message
+    assert not report.success
+
+
+@pairs(every(), {"constant": lambda: Problem(o.constant(), np.ones(3))})
+def test_constant(variant, problem) -> None:
+    """(optimistix #195)"""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert (report.status, report.iterations) == (Status.GRADIENT, 0)
+    assert report.evidence.verdict == "flat"
+
+
+def tail() -> Problem:
+    """exp(-t)^2: the infimum 0 is at infinity."""
+    f = o.sum_of_squares(
+        lambda t: np.exp(-t), lambda t: np.diag(-np.exp(-t)), lambda t: np.diag(np.exp(-2.0 * t)), 1, rows=1
+    )
+    return Problem(f, np.zeros(1))
+
+
+@pairs(every(but=[NOISY]), {"tail": tail})
+def test_a_minimum_at_infinity_is_none(variant, problem) -> None:
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start, Stopping(max_iterations=2000))
+    assert report.evidence.verdict != "minimum"
+    assert report.status.family is not Family.CONVERGED, report.message
