@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         StochasticGradientDescent as StochasticGradientDescent,
     )
     from nablad.solvers.methods.table import METHODS as METHODS
+    from nablad.solvers.methods.trust_region import TrustRegion as TrustRegion
     from nablad.solvers.models import Expression as Expression
     from nablad.solvers.models import InvalidModel as InvalidModel
     from nablad.solvers.models import Layer as Layer
@@ -112,6 +113,7 @@ _HOMES = {
     "methods.step_lengths": ("BarzilaiBorwein", "Constant", "Exact"),
     "methods.stochastic_gradient_descent": ("StochasticGradientDescent",),
     "methods.table": ("METHODS",),
+    "methods.trust_region": ("TrustRegion",),
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
     "objective": ("Batch", "Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
     "report": ("Evidence", "Report", "Seconds", "Statistics"),

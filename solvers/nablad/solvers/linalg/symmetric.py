@@ -48,6 +48,26 @@ def curvature_tolerance(size: int, eps: float) -> float:
     return 100.0 * max(size, 1) * eps
 
 
+STEP_MARGIN = 4.0
+"""In p eps: what the spectrum itself rounds off. A step reckons with curvatures above it, though their sign is not told
+from zero below `curvature_tolerance`: the next value of f shows whether they were real."""
+
+
+def step_spectrum(values: FloatArray) -> FloatArray:
+    """Eigenvalues (p,) ascending as a step reckons with them: 0 where roundoff may have made them."""
+    eps = float(np.finfo(values.dtype).eps)
+    largest = float(np.abs(values).max(initial=0.0))
+    negative = -curvature_tolerance(values.size, eps) * largest
+    positive = STEP_MARGIN * values.size * eps * largest
+    return np.where((values >= negative) & (values <= positive), values.dtype.type(0.0), values)
+
+
+def gradient_noise(largest: float, scaled_theta: float, eps: float) -> float:
+    """What a slope along a direction of no curvature must exceed to mean something, from the largest curvature and
+    ||D theta||: the effect of rounding theta."""
+    return STEP_MARGIN * eps * largest * scaled_theta
+
+
 def classify(smallest: float, largest: float, tolerance: float) -> Curvature:
     """The sign of a spectrum with these extremes, by a relative threshold: curvature has units (scipy #19268)."""
     bound = tolerance * max(abs(smallest), abs(largest))
@@ -95,11 +115,10 @@ class SymmetricFactor:
     triangle: FloatArray | None
     """Lower Cholesky factor of H_s, where H_s is safely positive definite."""
     eigenvalues: FloatArray | None
+    """Elsewhere, ascending; 0 where roundoff may have made them."""
     eigenvectors: FloatArray | None
-    zero: float
-    """Eigenvalues up to this size are zero to working precision."""
     floor: float
-    """The least curvature that a step reckons with."""
+    """The least curvature that a step within a line search reckons with."""
 
     def newton_step(self, gradient: FloatArray, theta: FloatArray) -> tuple[FloatArray, float]:
         """The step -|H|^-1 g, shape (p,), and g'|H|^-1 g, twice the decrease that it promises; inf where f falls along
@@ -119,10 +138,11 @@ class SymmetricFactor:
         size = np.abs(self.eigenvalues)
         h = self.eigenvectors.T @ g
         eps = float(np.finfo(gradient.dtype).eps)
-        roundoff = 100.0 * eps * float(size.max(initial=0.0)) * norm(self.scale * theta)
-        h = np.where((size <= self.zero) & (np.abs(h) <= roundoff), 0.0, h)
-        w = h / np.maximum(size, self.floor if self.floor > 0.0 else 1.0)
-        unresolved = bool(((size <= self.zero) & (h != 0.0)).any())
+        noise = gradient_noise(float(size.max(initial=0.0)), norm(self.scale * theta), eps)
+        h = np.where((size == 0.0) & (np.abs(h) <= noise), 0.0, h)
+        least = self.floor if self.curvature is Curvature.NEGATIVE else 0.0
+        w = h / np.where(size > 0.0, np.maximum(size, least), self.floor if self.floor > 0.0 else 1.0)
+        unresolved = bool(((size == 0.0) & (h != 0.0)).any())
         return -(self.eigenvectors @ w) / self.scale, np.inf if unresolved else float(h.dot(w))
 
     def descent_curve(self, gradient: FloatArray) -> tuple[FloatArray, float]:
@@ -146,7 +166,7 @@ def factorize(H: FloatArray) -> SymmetricFactor:
     if size and bool((np.diagonal(scaled) > 0.0).all()):
         triangle, condition = _cholesky(scaled)
         if triangle is not None and condition * tolerance < 1.0:
-            return SymmetricFactor(scale, Curvature.POSITIVE, condition, size, triangle, None, None, 0.0, 0.0)
+            return SymmetricFactor(scale, Curvature.POSITIVE, condition, size, triangle, None, None, 0.0)
     values, vectors = _spectrum(scaled)
     sizes = np.abs(values)
     largest = float(sizes.max(initial=0.0))
@@ -155,7 +175,7 @@ def factorize(H: FloatArray) -> SymmetricFactor:
     condition = float(largest / kept.min()) if kept.size else 1.0
     kind = classify(float(values[0]), float(values[-1]), tolerance) if size else Curvature.FLAT
     floor = INDEFINITE_FLOOR * largest if kind is Curvature.NEGATIVE else zero
-    return SymmetricFactor(scale, kind, condition, int(kept.size), None, values, vectors, zero, floor)
+    return SymmetricFactor(scale, kind, condition, int(kept.size), None, step_spectrum(values), vectors, floor)
 
 
 def _cholesky(A: FloatArray) -> tuple[FloatArray | None, float]:

@@ -22,11 +22,11 @@ decrease is
 
 a sum of positive terms. Each further radius costs O(p^2), most of it for V times a vector: shrinking is free.
 
-**From Cholesky factors** (`by_factors`), for many parameters: H + lambda I = R'R is factorized for a few lambda, each 25
-times cheaper than the spectrum (measured, p = 200 to 400); Newton's iteration on the same equation, kept between bounds
-for lambda that every factorization narrows; near the hard case a null vector of R is estimated and added (More and
-Sorensen 1983, section 3). A tenth of the radius is near enough. Where `MAX_FACTORS` do not get there the spectrum is
-taken: it always ends (scipy #12513, #20244 are what happens otherwise).
+**From Cholesky factors** (`by_factors`), for many parameters: H + lambda I = R'R is factorized for a few lambda, each
+25 times cheaper than the spectrum (measured, p = 200 to 400); Newton's iteration on the same equation, kept between
+bounds for lambda that every factorization narrows; near the hard case a null vector of R is estimated and added (More
+and Sorensen 1983, section 3). A tenth of the radius is near enough. Where `MAX_FACTORS` do not get there the spectrum
+is taken: it always ends (scipy #12513, #20244 are what happens otherwise). `Ball` chooses between the two.
 
 No number here depends on the units of f or of the parameters.
 """
@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 
 from nablad.solvers.linalg.lapack import routine
+from nablad.solvers.linalg.symmetric import gradient_noise, step_spectrum
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
 
 MAX_FACTORS = 12
@@ -123,6 +124,92 @@ def spectrum(H: FloatArray, g: FloatArray) -> Spectrum:
     # What is so small beside the rest decides nothing, and its quotients would leave the range of numbers.
     negligible = math.sqrt(float(np.finfo(h.dtype).tiny)) * float(np.max(np.abs(h), initial=0.0))
     return Spectrum(values, vectors, np.where(np.abs(h) <= negligible, h.dtype.type(0.0), h))
+
+
+def reckoned(found: Spectrum, scaled_theta: float) -> Spectrum:
+    """The spectrum as steps reckon with it: no curvature that roundoff may have made, no slope along such directions
+    that rounding theta makes; `scaled_theta` is ||D theta||."""
+    values = step_spectrum(found.values)
+    largest = float(np.abs(values).max(initial=0.0))
+    noise = gradient_noise(largest, scaled_theta, epsilon(values.dtype))
+    lost = (values == 0.0) & (np.abs(found.slopes) <= noise)
+    return Spectrum(values, found.vectors, np.where(lost, values.dtype.type(0.0), found.slopes))
+
+
+SPECTRUM_SIZE = 100
+"""Up to so many parameters the spectrum takes a millisecond, less than the Hessian it belongs to."""
+
+
+class Ball:
+    """One model, asked for its step in one ball after the other.
+
+    H (p, p) symmetric and g (p,), in scaled parameters; `scaled_theta` is ||D theta||. `flat` says that H is singular
+    to working precision: only the spectrum then tells a slope from roundoff.
+    """
+
+    def __init__(self, H: FloatArray, g: FloatArray, scaled_theta: float, flat: bool) -> None:
+        self.H = H
+        self.g = g
+        self.scaled_theta = scaled_theta
+        self.small = flat or g.size <= SPECTRUM_SIZE
+        self._spectrum: Spectrum | None = None
+        self.multiplier = 0.0
+        """Of the last step."""
+
+    def step(self, radius: float) -> ModelStep:
+        """The step for this radius, > 0."""
+        found = self.spectrum.step(radius) if self.small else by_factors(self.H, self.g, radius)
+        self.multiplier = found.multiplier
+        return found
+
+    @property
+    def spectrum(self) -> Spectrum:
+        if self._spectrum is None:
+            self._spectrum = reckoned(spectrum(self.H, self.g), self.scaled_theta)
+        return self._spectrum
+
+    def correction(self, error: FloatArray, step: FloatArray, longest: float) -> FloatArray | None:
+        """c (p,) with the least error'c + c'(H + lambda I) c / 2 across the step, c's = 0, at most about `longest`;
+        lambda is the last step's. None where H + lambda I is not positive definite."""
+        if self.small:
+            return _across(self.spectrum, self.multiplier, error, step, longest)
+        shifted = self.H.copy()
+        np.fill_diagonal(shifted, np.diagonal(self.H) + self.multiplier)
+        R, info = routine("potrf", shifted)(shifted, lower=0, clean=1)
+        if info != 0:
+            return None
+        solved, _ = routine("potrs", R)(R, np.column_stack([-error, step]), lower=0)
+        c = _orthogonal(solved[:, 0], solved[:, 1], step)
+        return c if norm(c) <= longest else None
+
+
+LEAST_SHARE = 1e-14
+DAMPINGS = 30
+
+
+def _across(
+    found: Spectrum, multiplier: float, error: FloatArray, step: FloatArray, longest: float
+) -> FloatArray | None:
+    """The correction by the spectrum, damped where it would be longer: soft directions give way first."""
+    shifted = found.values + multiplier
+    largest = float(shifted.max())
+    if not largest > 0.0:
+        return None
+    shifted = np.maximum(shifted, LEAST_SHARE * largest)
+    e, s = found.vectors.T @ error, found.vectors.T @ step
+    damping = 0.0
+    for _ in range(DAMPINGS):
+        c = _orthogonal(-e / (shifted + damping), s / (shifted + damping), s)
+        if norm(c) <= longest:
+            return np.asarray(found.vectors @ c)
+        damping = max(4.0 * damping, 1e-10 * largest)
+    return None
+
+
+def _orthogonal(c: FloatArray, solved: FloatArray, step: FloatArray) -> FloatArray:
+    """c minus its part along the step, in the metric of the matrix that `solved` = matrix^-1 step comes from."""
+    along = float(step.dot(solved))
+    return c - (float(step.dot(c)) / along) * solved if along > 0.0 else c
 
 
 def _inverse(h: FloatArray, shifted: FloatArray) -> FloatArray:

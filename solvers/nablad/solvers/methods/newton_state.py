@@ -1,33 +1,59 @@
-"""What Newton's method knows at a point, shared by its two kinds of step."""
+"""What Newton's method knows at a point, shared by its kinds of step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nablad.solvers.linalg.vectors import FloatArray, norm, ratio
-from nablad.solvers.methods.base import State
+import numpy as np
+
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm, ratio
+from nablad.solvers.methods.affine_state import AffineState
 
 GRADIENT_MARGIN = 4.0
 """How many roundings of theta a gradient must exceed to mean something."""
 TRAVEL_SHARE = 1e-8
 """A minimizer at zero is known relative to this share of the longest theta seen."""
 
+HESSIAN, GAUSS_NEWTON = "hessian", "gauss_newton"
+
 
 @dataclass(frozen=True, kw_only=True)
-class NewtonState(State):
-    direction: FloatArray
-    """Of the next search, shape (p,)."""
+class NewtonState(AffineState):
     slope: float
     """g'd."""
     bend: float = 0.0
     """d'Hd where d was chosen for its negative curvature, else 0."""
-    widest: FloatArray
-    """The largest |theta| seen, by component."""
-    refinements: int = 0
-    """Steps taken from the triangle."""
+    scale: FloatArray | None = None
+    """D, by which a trust region measures steps, shape (p,)."""
+    radius: float = 0.0
+    """Of the trust region: ||D s|| <= radius."""
+    eager: bool = True
+    """Whether the next search's first trial will probably be taken."""
+    model: str = HESSIAN
+    """The curvature that the next step will use: "hessian", or "gauss_newton" for 2 J'J."""
+    gauss_newton_steps: int = 0
+    """How many of the steps so far used 2 J'J."""
+    pairs: FloatArray | None = None
+    """Directions and their products with the Hessian, (2 k, p), where conjugate gradients collect them."""
 
 
 def relative_length(scale: FloatArray, step: FloatArray, theta: FloatArray, widest: FloatArray) -> float:
     """||D s|| / ||D theta||, with D the diagonal `scale` that takes the parameters' units out."""
     reference = max(norm(scale * theta), TRAVEL_SHARE * norm(scale * widest))
     return ratio(norm(scale * step), reference)
+
+
+def relative_change(scale: FloatArray, step: FloatArray, theta: FloatArray, widest: FloatArray) -> float:
+    """The length above, or eps^(1/6) times the largest relative change of any one parameter, if that is more.
+
+    Where one parameter's curvature outweighs the others' by far, the scaled length sees nothing else (Chebyquad from
+    afar: one root settled, and the others anywhere). With the share, a step of eps^(2/3) changes each by sqrt(eps) at
+    most. A parameter near zero is measured by its share TRAVEL_SHARE of the largest it was, or by eps of its share of
+    the whole.
+    """
+    eps = epsilon(theta.dtype)
+    length = relative_length(scale, step, theta, widest)
+    reference = np.maximum(np.maximum(np.abs(theta), TRAVEL_SHARE * widest), eps * norm(scale * theta) / scale)
+    moving = step != 0.0
+    changes = np.abs(step[moving]) / reference[moving]
+    return max(length, float(eps ** (1 / 6) * changes.max(initial=0.0)))

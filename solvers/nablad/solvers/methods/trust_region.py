@@ -21,13 +21,17 @@ difference of), the decrease is taken from slopes instead,
     -(g's + g(theta + s)'s) / 2,
 
 which is the same number for a quadratic and has no cancellation (the trapezoidal rule; the idea is Hager and Zhang's,
-2005). All is relative to f and to the steps themselves: no number here has units.
+2005). Slopes are believed unless an earlier, longer trial rose by more than roundoff and this one has risen, too: a
+gradient of the wrong sign promises a decrease at any length. All is relative to f and to the steps themselves: no
+number here has units.
 
 Interface. `search` is the whole inner loop: it asks `propose(radius, refused)` for a `Proposal` until one is taken, and
 returns an `Outcome` with the point, its gradient and the radius for the next iteration. `refused` is the trial that was
 just refused (None at first), for a proposer that has more than one model and learns from it. The proposer keeps its
-points within bounds, and says in `at_edge` whether a larger radius would have given a longer step. For other loops
-`ratio_of` and `radius_after` are its two parts. `failure` words the end of a search that found nothing.
+points within bounds, and says in `at_edge` whether a larger radius would have given a longer step. Where a trial is not
+good, `bend(proposal, gradient there)` may offer a point beside it, which is taken if f is lower there (newton_trust.py
+tells what for). For other loops `ratio_of` and `radius_after` are the two parts. `failure` words the end of a search
+that found nothing.
 
 A refused trial costs one value (and a gradient, where `eager` bet on success); an accepted one value and gradient.
 """
@@ -122,6 +126,7 @@ class Outcome:
 
 
 Propose = Callable[[float, Refused | None], Proposal]
+Bend = Callable[[Proposal, FloatArray], Proposal | None]
 
 
 class Surface(Protocol):
@@ -141,15 +146,16 @@ def search(
     *,
     eager: bool = True,
     noise: float = 0.0,
+    bend: Bend | None = None,
 ) -> Outcome:
     """Try steps from a point with this value and gradient until one is taken.
 
     `eager` asks the first trial for value and gradient at once, which costs less where it is probably taken. `noise` is
-    f's roundoff where the method knows it to be more than that of f itself. Raises Interrupted when a limit of the run
-    is met.
+    f's roundoff where the method knows it to be more than that of f itself. `bend` corrects trials that are not good.
+    Raises Interrupted when a limit of the run is met.
     """
     refused: Refused | None = None
-    nonfinite, last = 0, None
+    nonfinite, last, risen = 0, None, False
     noise = max(noise, NOISE_FACTOR * epsilon(gradient.dtype) * abs(value))
     for count in range(1, MAX_TRIALS + 1):
         proposal = propose(radius, refused)
@@ -161,11 +167,20 @@ def search(
             return Outcome(None, radius, count, nonfinite, last, plunged=True)
         slope = float(gradient.dot(proposal.step))
         ratio = ratio_of(value - there, proposal.predicted, noise)
+        if bend is not None and -math.inf < ratio < GOOD:
+            if slope_there is None:
+                slope_there = objective.gradient(proposal.theta)
+            bent = _bent(objective, bend, value, there, proposal, slope_there)
+            if bent is not None:
+                after = radius_after(radius, bent.proposal, bent.ratio, slope, value - bent.value)
+                return Outcome(bent, after, count, nonfinite, bent.proposal)
         if math.isnan(ratio) or ratio > ACCEPTANCE:
             if slope_there is None:
                 slope_there = objective.gradient(proposal.theta)
             if not is_finite(slope_there):
                 there, ratio = math.inf, -math.inf
+            elif math.isnan(ratio) and risen and there > value:
+                ratio = 0.0
             elif math.isnan(ratio):
                 ratio = -0.5 * (slope + float(slope_there.dot(proposal.step))) / proposal.predicted
         actual = value - there
@@ -175,8 +190,24 @@ def search(
             return Outcome(arrival, radius_after(radius, proposal, ratio, slope, actual), count, nonfinite, last)
         nonfinite += not math.isfinite(there)
         radius = radius_after(radius, proposal, ratio, slope, actual)
+        risen = risen or value + noise < there < math.inf
         refused = Refused(proposal, there)
     return Outcome(None, radius, MAX_TRIALS, nonfinite, last)
+
+
+def _bent(
+    objective: Surface, bend: Bend, value: float, there: float, proposal: Proposal, slope_there: FloatArray
+) -> Arrival | None:
+    """The corrected trial, if f is lower there than at the trial, and low enough to be taken."""
+    corrected = bend(proposal, slope_there) if is_finite(slope_there) else None
+    if corrected is None:
+        return None
+    lower = objective.value(corrected.theta)
+    ratio = (value - lower) / corrected.predicted
+    if not (math.isfinite(lower) and lower < there and ratio > ACCEPTANCE):
+        return None
+    gradient = objective.gradient(corrected.theta)
+    return Arrival(corrected, lower, gradient, ratio) if is_finite(gradient) else None
 
 
 def ratio_of(actual: float, predicted: float, noise: float) -> float:

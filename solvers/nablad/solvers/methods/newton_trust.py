@@ -1,0 +1,224 @@
+r"""Newton's method in a trust region: the least value of the quadratic model within ||D s|| <= radius.
+
+The subproblem is solved to its end, hard case and all (linalg/trust_region.py), so that negative curvature is used as
+far as the region goes: saddles and maxima are left, even from the point itself, and every limit point satisfies the
+necessary conditions of second order (More and Sorensen 1983; Conn, Gould and Toint 2000, theorem 6.6.8).
+
+**D** takes out the parameters' units: sqrt(H_ii), or Ruiz' scaling where that says nothing (linalg/symmetric.py). It
+forgets slowly, D = max(D now, 0.6 D before). The curvature of the moment alone lets a parameter run off where f gets
+flat in it, as a rate does in an exponential that has died out; a running maximum, MINPACK's choice, never lets go of a
+curvature that was huge at a bad start. When D changes the radius is measured anew, by the length that the step just
+taken has in the new D. Solved, NIST's 54 runs and the 42, 42 and 41 of More, Garbow and Hillstrom from the standard
+starts and from 10 and 100 times them, by the blend of newton_blend.py:
+
+    D now              54    42  39  36
+    0.6 D before       54    42  39  38
+    running maximum    53    42  40  36
+
+**The first radius** is the length of theta itself, ||D theta||: a first step should not change all parameters by more
+than their size. Where theta is 0 it is the length of Newton's step.
+
+**Valleys** (`_bend`). In a curved valley a step along the floor leaves it sideways: f rises, though most of the step
+was right. The gradient there tells by how much. With B the model's matrix, e = g(theta + s) - g - B s is what the model
+missed, and
+
+    c = -(B + lambda I)^-1 e   across s,   c'D^2 s = 0,   ||D c|| <= 0.1 ||D s||
+
+leads back to the floor, at the cost of a gradient and a value, without another Hessian: a second-order correction
+(Fletcher 1982, for constraints), or a step of the chord method across s. It is tried where a trial's ratio is not good,
+and taken if f is lower there. c must be short beside s, or else it is not the valley's bend that was seen. On NIST's
+Bennett5 it takes the ratio from -15 to 1.2, and the run from more than 300 iterations to 12.
+
+**Bounds.** On the face that the bounds leave free the same is done. Where such a step would leave the box, the model is
+minimized in box and region together (linalg/box.py), which begins with the projected gradient's Cauchy point and so
+keeps the proof of convergence.
+
+Cost per iteration: value and gradient, a Hessian, one spectrum (or a few Cholesky factors, beyond 100 parameters), and
+a value for each refused trial. Memory: about six p x p matrices, one of them in the state (and in its bytes).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from nablad.solvers.bounds import Bounds
+from nablad.solvers.control import Limits
+from nablad.solvers.linalg.box import Mask, box_step, land, room
+from nablad.solvers.linalg.symmetric import Curvature, diagonal_scale
+from nablad.solvers.linalg.trust_region import Ball
+from nablad.solvers.linalg.vectors import FloatArray, norm, ratio
+from nablad.solvers.methods.newton_blend import Curvatures
+from nablad.solvers.methods.newton_look import Landing, ended, look, polished, roundoff
+from nablad.solvers.methods.newton_state import GAUSS_NEWTON, HESSIAN, NewtonState
+from nablad.solvers.methods.trust_region import Outcome, Proposal, Refused, TrustRegion, failure, search
+from nablad.solvers.objective import Objective
+
+MEMORY = 0.6
+BEND_SHARE = 0.1
+AT_EDGE = 0.999
+
+
+def init(objective: Objective, at: Landing, settings: TrustRegion, blend: bool, limits: Limits) -> NewtonState:
+    state = look(objective, at, None, limits).state
+    if state.hessian is None:
+        return state
+    with limits.algebra():
+        scale = region_scale(state.hessian, state.gradient, None)
+    model = GAUSS_NEWTON if blend else HESSIAN
+    return replace(state, scale=scale, radius=first_radius(state, scale, settings), model=model)
+
+
+def step(objective: Objective, state: NewtonState, blend: bool, limits: Limits) -> NewtonState:
+    assert state.scale is not None
+    noise = roundoff(objective, state)
+    curvatures = Curvatures(objective, state, limits, blend)
+    proposer = _Proposer(objective, state, curvatures, noise, limits)
+    found = _search(objective, state, proposer, noise)
+    if found.arrival is None and not found.plunged and curvatures.abandon():
+        proposer = _Proposer(objective, state, curvatures, noise, limits)
+        found = _search(objective, state, proposer, noise)
+    arrival = found.arrival
+    if arrival is None:
+        return replace(ended(state, noise, *failure(found, state.gradient_norm)), radius=found.radius)
+    proposal = arrival.proposal
+    new = look(objective, Landing(proposal.theta, arrival.value, arrival.gradient, 1.0), state, limits)
+    if new.state.hessian is None:
+        return new.state
+    new = polished(objective, new, noise, limits)
+    at = new.state
+    assert at.hessian is not None
+    with limits.algebra():
+        scale = region_scale(at.hessian, at.gradient, state.scale)
+    grown = ratio(norm(scale * proposal.step), norm(state.scale * proposal.step))
+    share = math.inf if proposal.at_edge else ratio(proposal.length, norm(state.scale * proposal.theta))
+    return replace(
+        at,
+        scale=scale,
+        radius=found.radius * grown if 0.0 < grown < math.inf else found.radius,
+        eager=found.trials == 1,
+        model=curvatures.next(proposal.step, state.value - arrival.value, arrival.ratio, share, at),
+        gauss_newton_steps=state.gauss_newton_steps + (curvatures.used == GAUSS_NEWTON),
+    )
+
+
+def _search(objective: Objective, state: NewtonState, proposer: _Proposer, noise: float) -> Outcome:
+    return search(
+        objective,
+        state.value,
+        state.gradient,
+        proposer,
+        state.radius,
+        eager=state.eager,
+        noise=noise,
+        bend=proposer.bend,
+    )
+
+
+def region_scale(H: FloatArray, gradient: FloatArray, before: FloatArray | None) -> FloatArray:
+    """D > 0, shape (p,), from the Hessian (p, p); parameters without any curvature take their slope's units."""
+    scale = diagonal_scale(H)
+    bare = ~H.any(axis=1)
+    if bare.any():
+        slopes = np.abs(gradient)
+        unit = float(np.max(slopes[~bare] / scale[~bare], initial=0.0)) or 1.0
+        scale = np.where(bare, np.where(slopes > 0.0, slopes / unit, 1.0), scale)
+    return scale if before is None else np.maximum(scale, MEMORY * before)
+
+
+def first_radius(state: NewtonState, scale: FloatArray, settings: TrustRegion) -> float:
+    share = 1.0 if settings.initial_radius is None else settings.initial_radius
+    length = norm(scale * state.theta) or norm(scale * state.direction)
+    # From a stationary point at the origin nothing tells how far to go: a unit of the parameters is tried.
+    return share * (length or norm(scale) / math.sqrt(scale.size))
+
+
+class _Proposer:
+    """Steps of one iteration, for one radius after the other."""
+
+    def __init__(
+        self, objective: Objective, state: NewtonState, curvatures: Curvatures, noise: float, limits: Limits
+    ) -> None:
+        assert state.scale is not None
+        self.noise = noise
+        self.state = state
+        self.scale: FloatArray = state.scale
+        self.bounds: Bounds | None = objective.bounds
+        self.curvatures = curvatures
+        self.limits = limits
+        self._faces: dict[bytes, Ball] = {}
+        self._last: tuple[Ball, Mask] | None = None
+        """Of the last step: its model, and the parameters that no side of the box kept from moving as it wanted."""
+
+    def __call__(self, radius: float, refused: Refused | None) -> Proposal:
+        self.limits.checkpoint()
+        if refused is not None and self.curvatures.refused(refused.proposal.step, self.state.value - refused.value):
+            self._faces.clear()
+        found = self._propose(radius)
+        if not found.predicted > self.noise and self.curvatures.abandon():
+            self._faces.clear()
+            found = self._propose(radius)
+        return found
+
+    def _propose(self, radius: float) -> Proposal:
+        matrix = self.curvatures.matrix
+        with self.limits.algebra():
+            return self._unbounded(radius) if self.bounds is None else self._bounded(self.bounds, matrix, radius)
+
+    def _unbounded(self, radius: float) -> Proposal:
+        free = np.ones(self.scale.size, dtype=bool)
+        ball = self._face(free, self.state.gradient)
+        found = ball.step(radius)
+        self._last = ball, free
+        theta = self.state.theta + found.step / self.scale
+        return Proposal(theta, theta - self.state.theta, norm(found.step), found.predicted, found.at_edge)
+
+    def _bounded(self, bounds: Bounds, matrix: FloatArray, radius: float) -> Proposal:
+        state = self.state
+        lower, upper = room(state.theta, bounds.lower, bounds.upper)
+
+        def solve(free: Mask, fixed: FloatArray, linear: FloatArray, left: float) -> FloatArray:
+            self.limits.checkpoint()
+            return np.asarray(self._face(free, linear).step(left).step / self.scale[free])
+
+        found = box_step(state.gradient, matrix.__matmul__, lower, upper, self.scale, radius, solve)
+        theta = land(state.theta, found.step, bounds.lower, bounds.upper)
+        length = norm(self.scale * found.step)
+        inside = ~found.active
+        ball = self._faces.get(inside.tobytes())
+        self._last = None if ball is None else (ball, inside)
+        return Proposal(theta, theta - state.theta, length, found.decrease, length >= AT_EDGE * radius)
+
+    def _face(self, free: Mask, linear: FloatArray) -> Ball:
+        """The model among the free parameters, with this slope; made once where the slope is the gradient's."""
+        key = free.tobytes()
+        scale, matrix = self.scale[free], self.curvatures.matrix
+        slope = linear / scale
+        known = self._faces.get(key)
+        if known is not None and np.array_equal(known.g, slope):
+            return known
+        inner = (matrix if free.all() else matrix[np.ix_(free, free)]) / scale / scale[:, None]
+        flat = self.state.curvature is Curvature.FLAT
+        ball = Ball(inner, slope, norm(scale * self.state.theta[free]), flat)
+        self._faces[key] = ball
+        return ball
+
+    def bend(self, proposal: Proposal, gradient: FloatArray) -> Proposal | None:
+        """The trial led back to the valley's floor; None where that is no short way, or leaves the bounds."""
+        if self._last is None:
+            return None
+        ball, free = self._last
+        with self.limits.algebra():
+            missed = gradient - self.state.gradient - self.curvatures.matrix @ proposal.step
+            scale = self.scale[free]
+            longest = BEND_SHARE * proposal.length
+            across = ball.correction(missed[free] / scale, scale * proposal.step[free], longest)
+        if across is None or not across.any():
+            return None
+        theta = proposal.theta.copy()
+        theta[free] += across / scale
+        if self.bounds is not None and not self.bounds.contains(theta):
+            return None
+        return replace(proposal, theta=theta, step=theta - self.state.theta)
