@@ -14,7 +14,7 @@ import numpy as np
 from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
-from nablad.solvers.probes import lower, plateau_at_infinity, recedes, suspicious
+from nablad.solvers.probes import lower, plateau_at_infinity, ran_away, recedes, suspicious
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.verification import Look, promises_little
 
@@ -77,13 +77,19 @@ def _at_infinity(case: Case) -> Finding | None:
     """A long step that promises next to nothing, or a plateau of roundoff."""
     if case.trusting or not (case.claims or case.finding.status in UNDECIDED) or not case.decided:
         return None
-    if case.at.gradient_norm == 0.0 and case.facts.verdict == "flat":
-        if not plateau_at_infinity(case.objective, case.at, case.origin):
-            return None
+    flat = case.facts.verdict == "flat" and not case.objective.capabilities.quadratic
+    if flat and plateau_at_infinity(case.objective, case.facts, case.at, case.origin):
         return Finding(
             Status.RECEDING,
-            f"The gradient is exactly zero, but only because {case.at.value:.10g} is as low as roundoff lets it fall: "
-            f"on the way here it fell ever more slowly, and the way has no end.",
+            f"The gradient norm is {case.at.gradient_norm:.3e}, but only because {case.at.value:.10g} is as low as "
+            f"roundoff lets the value fall: on the way here it fell ever more slowly, and the way has no end.",
+        )
+    grown = ran_away(case.facts, case.at, case.origin)
+    if flat and grown is not None:
+        return Finding(
+            Status.RECEDING,
+            f"The gradient norm is {case.at.gradient_norm:.3e}, but a parameter has grown by a factor of {grown:.0e}, "
+            f"to where the value {case.at.value:.10g} hardly depends on it.",
         )
     return receding(case)
 
@@ -107,7 +113,7 @@ def _stalled_at_a_minimum(case: Case) -> Finding | None:
     """What stalled did so where it should: Newton's decrement decides."""
     if case.finding.status not in UNDECIDED or case.facts.verdict not in ("minimum", "flat"):
         return None
-    if case.facts.below is not None or not promises_little(case.facts, case.at.theta, case.at.value, case.origin):
+    if case.facts.below is not None or not promises_little(case.facts, case.at, case.first_value):
         return None
     return Finding(
         Status.ROUNDOFF,
@@ -120,7 +126,7 @@ def _ended_too_early(case: Case) -> Finding | None:
     """The method proposed its end, and Newton's step from there disagrees."""
     if not case.claims or case.trusting or not case.decided or case.look.stationary:
         return None
-    if promises_little(case.facts, case.at.theta, case.at.value, case.origin):
+    if promises_little(case.facts, case.at, case.first_value):
         return None
     return Finding(
         Status.NO_PROGRESS,

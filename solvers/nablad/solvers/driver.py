@@ -228,15 +228,15 @@ class _Run:
     def _verified(self, progress: Progress, claim: Finding) -> Finding | None:
         """The claim, unless the curvature at the point disproves it: then the run goes on, and looks again later."""
         state = progress.state
-        if exact_at_hand(self.objective, state):
-            return claim
+        if self.objective.capabilities.affine and exact_at_hand(self.objective, state):
+            return claim  # the method's own tests are of the exact step
         if not state.gradient_norm < progress.look_below:
             return None
         gradients = self._counts(self.objective.counters).gradient
         with np.errstate(all="ignore"):
-            if affordable(self.objective, gradients):
+            if exact_at_hand(self.objective, state) or affordable(self.objective, gradients):
                 facts = curvature_at(self.objective, state, gradients)
-                look = look_at(facts, self.objective, state, progress.origin)
+                look = look_at(facts, self.objective, state, progress.first_value)
                 self.seen = Seen(progress.arrived, facts, look)
                 shrink = None if look.stationary else look.shrink
                 if shrink is not None and progress.look_below < math.inf:
@@ -374,7 +374,7 @@ class _Run:
         if not (wanted or costs_nothing or late):
             return unverified(NOT_STATIONARY), Look(False)
         facts = curvature_at(self.objective, at, gradients)
-        look = look_at(facts, self.objective, at, progress.origin)
+        look = look_at(facts, self.objective, at, progress.first_value)
         if wanted or facts.verdict == "unverified":
             return facts, look
         return replace(facts, verdict="unverified", note=NOT_STATIONARY), look

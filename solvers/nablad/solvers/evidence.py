@@ -231,18 +231,6 @@ def newton_step(spectrum: Spectrum, gradient: FloatArray, theta: FloatArray) -> 
     return step, math.inf if downhill else 0.5 * float(h.dot(w))
 
 
-def relative_step(facts: CurvatureFacts, theta: FloatArray, origin: FloatArray, share: float) -> float:
-    """||D s|| / ||D theta||: Newton's step in no units.
-
-    A theta near zero is measured by `share` of the point `origin` where the run began.
-    """
-    if facts.step is None or facts.spectrum is None:
-        return 0.0
-    free, scale = facts.spectrum.free, facts.spectrum.scale
-    size = max(norm(scale * theta[free]), share * norm(scale * origin[free]))
-    return ratio(norm(scale * facts.step[free]), size)
-
-
 def worst_scaled(facts: CurvatureFacts) -> tuple[int, float] | None:
     """The parameter whose curvature H_ii is farthest from the median of all, and their ratio; None for fewer than two.
 

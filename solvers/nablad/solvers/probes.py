@@ -13,8 +13,8 @@ b1 - b3 only. Probes can disprove a minimum and never prove one.
 
 - Newton's step is long, however small the decrement is that it promises. The quadratic model then says at which
   multiple of the step f must have risen visibly. If it has not risen there, nor on the way, nothing holds theta.
-- The gradient is exactly zero after a long way, and f stays the same however far one goes on. So it does for hinges,
-  max(0, 1 - x)^2, which have their minimum. The way back tells the two apart: from the edge of the plateau, f -
+- After a long way along directions that are flat by now, f stays the same however far one goes on. So it does for
+  hinges, max(0, 1 - x)^2, which have their minimum. The way back tells the two apart: from the edge of the plateau, f -
   f(theta) rises like a power of the distance d where the minimum is there, so that the slopes of log f over log d agree
   at two distances; where f is only lost in roundoff, or underflows, it rises like exp(c d), and the slopes differ as
   the distances do.
@@ -43,7 +43,7 @@ DISTANCES = (1e-4, 1e-2, 1.0)
 """Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
 DIRECTIONS = 4
 """Of the flat directions, so many eigenvectors, and so many mixtures of all of them."""
-LEVEL_DISTANCES = (0.1, 0.03, 0.3)
+LEVEL_DISTANCES = (0.1, 0.03, 0.01, 0.3)
 """Where the curvature is looked at along a direction in which f does not change at all."""
 LEVEL = 1e-4
 """What counts as no change: a flat direction is only known to the square root of roundoff."""
@@ -56,16 +56,16 @@ MARGIN = 4.0
 """A value counts as lower if it is so by this multiple of what Newton's step promises."""
 
 
-def roundoff(facts: CurvatureFacts, at: State) -> float:
-    """How far values of f near the point are uncertain.
+def roundoff(facts: CurvatureFacts, value: float, theta: FloatArray) -> float:
+    """How far the value of f at theta is uncertain.
 
     A sum of squares rounds in its residual, by eps ||D theta|| where f is ||r||^2: 2 ||r|| times that, and its square,
     may exceed eps |f| by far.
     """
-    eps = float(np.finfo(at.theta.dtype).eps)
-    size = math.sqrt(abs(at.value))
+    eps = float(np.finfo(theta.dtype).eps)
+    size = math.sqrt(abs(value))
     spectrum = facts.spectrum
-    moved = 0.0 if spectrum is None else norm(spectrum.scale * at.theta[spectrum.free])
+    moved = 0.0 if spectrum is None else norm(spectrum.scale * theta[spectrum.free])
     return NOISE * eps * (size * size + size * moved + eps * moved * moved)
 
 
@@ -85,7 +85,7 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatA
     if facts.spectrum is None:
         return None
     promised = facts.decrement if facts.decrement is not None and math.isfinite(facts.decrement) else 0.0
-    blur = roundoff(facts, at) + MARGIN * promised
+    blur = roundoff(facts, at.value, at.theta) + MARGIN * promised
     unit = max(norm(at.theta), norm(at.theta - origin)) or 1.0
     level: list[FloatArray] = []
     for direction in _directions(facts, at.theta.size):
@@ -97,7 +97,8 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatA
             level += [_inside(objective, at.theta + share * side * direction) for share in LEVEL_DISTANCES]
     if facts.verdict != "flat" or not affordable(objective, objective.counters.gradient):
         return None
-    for theta in level[:HESSIANS]:
+    flat = (theta for theta in level if objective.value(theta) - at.value <= LEVEL * abs(at.value) + blur)
+    for theta in itertools.islice(flat, HESSIANS):
         found = _falls(objective, at, theta, unit, blur)
         if found is not None:
             return found
@@ -106,8 +107,6 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatA
 
 def _falls(objective: Objective, at: State, theta: FloatArray, unit: float, blur: float) -> float | None:
     """A lower value along the direction of most negative curvature at a point as low as the one in question."""
-    if not objective.value(theta) - at.value <= LEVEL * abs(at.value) + blur:
-        return None
     H = objective.hessian(theta)
     if not is_finite(H):
         return None
@@ -193,30 +192,36 @@ def recedes(objective: Objective, facts: CurvatureFacts, at: State, origin: Floa
     """
     if facts.step is None or facts.decrement is None or not facts.decrement > 0.0:
         return None
-    blur = roundoff(facts, at)
+    blur = roundoff(facts, at.value, at.theta)
     if facts.decrement == math.inf:
-        return 1e3 if _levels_off(objective, at, 1e3 * (at.theta - origin), blur, fallen) else None
+        return 1e3 if _levels_off(objective, facts, at, 1e3 * (at.theta - origin), fallen) else None
     far = max(1e3, math.sqrt(RISE * blur / facts.decrement))
-    return far if _levels_off(objective, at, far * facts.step, blur, blur + DEPTH * facts.decrement) else None
+    return far if _levels_off(objective, facts, at, far * facts.step, DEPTH * facts.decrement) else None
 
 
 DEPTH = 100.0
 """In decrements: what lies below exp(-x) is 2 of them, below x^-q it is 2 + 2 / q."""
 
 
-def _levels_off(objective: Objective, at: State, ray: FloatArray, rise: float, fall: float) -> bool:
-    """Whether f stays between f(theta) - fall and f(theta) + rise along the ray."""
+def _levels_off(objective: Objective, facts: CurvatureFacts, at: State, ray: FloatArray, fall: float) -> bool:
+    """Whether f stays between f(theta) - fall and f(theta) along the ray, to roundoff."""
     if not norm(ray) > 0.0:
         return False
     for stride in STRIDES:
         theta = at.theta + stride * ray
         if objective.bounds is not None and not objective.bounds.contains(theta):
             return False
-        if not at.value - fall <= objective.value(theta) <= at.value + rise:
+        value = objective.value(theta)
+        blur = roundoff(facts, at.value, theta)
+        if not at.value - fall - blur <= value <= at.value + blur:
             return False
     return True
 
 
+SINGLE_WAYS = 4
+"""So many parameters' own ways are looked at, those that have grown most."""
+RUN_AWAY = 1e10
+"""Beyond this factor no digit of a flat direction is left to be followed."""
 BISECTIONS = 60
 EDGE = (0.5, 0.1, 0.02)
 """Distances from the plateau's edge, in units of the way to it: the slopes of an exponential differ by five there."""
@@ -224,25 +229,53 @@ POWER = 2.0
 """The slopes of a power agree within this factor."""
 
 
-def plateau_at_infinity(objective: Objective, at: State, origin: FloatArray) -> bool:
-    """Whether f has come to rest on a plateau that is only its roundoff, on a way without end."""
-    way = at.theta - origin
-    if not _levels_off(objective, at, 1e6 * way, 0.0, 0.0):
+def plateau_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatArray) -> bool:
+    """Whether f has come to rest where it is flat only by its roundoff, on a way without end.
+
+    The way is what the run has gone along flat directions, or what some one parameter has gone along them.
+    """
+    way = _flat_part(facts, at.theta - origin)
+    grown = np.abs(way) / np.where(origin != 0.0, np.abs(origin), 1.0)
+    alone = [np.where(np.arange(way.size) == i, way, 0.0) for i in np.argsort(-grown)[:SINGLE_WAYS]]
+    return any(_rests_at_infinity(objective, facts, at, some) for some in (way, *alone))
+
+
+def _rests_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, way: FloatArray) -> bool:
+    blur = 0.0 if at.gradient_norm == 0.0 else roundoff(facts, at.value, at.theta)
+    if not _levels_off(objective, facts, at, 1e3 * way, 0.0):
         return False
 
     def above(share: float) -> float:
-        return objective.value(_inside(objective, origin + share * way)) - at.value
+        return objective.value(_inside(objective, at.theta - (1.0 - share) * way)) - at.value
 
     low, high = 0.0, 1.0
-    if not above(low) > 0.0:
+    if not above(low) > blur:
         return False
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         if middle in (low, high):
             break
-        low, high = (middle, high) if above(middle) > 0.0 else (low, middle)
+        low, high = (middle, high) if above(middle) > blur else (low, middle)
     heights = [above(low * (1.0 - distance)) for distance in EDGE]
     if not all(0.0 < height < math.inf for height in heights):
         return True
     outer, inner = (math.log(a / b) for a, b in itertools.pairwise(heights))
     return inner <= outer / POWER
+
+
+def ran_away(facts: CurvatureFacts, at: State, origin: FloatArray) -> float | None:
+    """By which factor a parameter has grown, if by more than RUN_AWAY, to where f is flat; None else."""
+    if facts.verdict != "flat":
+        return None
+    started = origin != 0.0
+    grown = float(np.max(np.abs(at.theta[started] / origin[started]), initial=0.0))
+    return grown if grown > RUN_AWAY else None
+
+
+def _flat_part(facts: CurvatureFacts, way: FloatArray) -> FloatArray:
+    spectrum = facts.spectrum
+    assert spectrum is not None
+    flat = spectrum.vectors[:, spectrum.flat]
+    part = np.zeros_like(way)
+    part[spectrum.free] = (flat @ (flat.T @ (spectrum.scale * way[spectrum.free]))) / spectrum.scale
+    return part

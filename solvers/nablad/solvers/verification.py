@@ -4,13 +4,16 @@ A small gradient alone says little: ||g|| <= 1e-6 ||g_0|| leaves Rosenbrock's fu
 by running away. What remains to be gained is the decrement d = g'|H|^-1 g / 2, and how far the stationary point is, in
 no units, t = ||D s|| / ||D theta|| with Newton's step s and the diagonal D^2 of H (evidence.py). A point is verified if
 
-    d <= eps^(2/3) max(|f|, eps^(2/3) ||D theta||^2 / 2)    and    t <= eps^(1/3)
+    d <= eps^(2/3) max(|f|, eps^(2/3) N^2 / 2)    and    t <= eps^(1/2),        t = ||D s|| / N, N = ||D theta||
 
-- eps^(2/3) |f| is ten digits of f. Where the minimum is 0 there is no such scale; ||D theta||^2 / 2 is then f's own,
-  the curvature over the length of theta, and a step of eps^(2/3) of theta reaches that share of it squared (Dennis and
-  Schnabel 1996, section 7.2, for the exponent). Neither changes with f -> cf, nor with the units of any parameter.
-- d and s are Newton's model's. What it leaves out is of the third order, a share t of d where the scales are natural;
-  at t <= eps^(1/3) it does not matter. On 1 + exp(-x) the step is 1 wherever one is: d gets small, and t does not.
+- eps^(2/3) |f| is ten digits of f. Where the minimum is 0 there is no such scale; N^2 / 2 is then f's own, the
+  curvature over the length of theta, and a step of eps^(2/3) of theta reaches that share of it squared (Dennis and
+  Schnabel 1996, section 7.2, for the exponent). A minimizer at 0 has no such scale either: N is not less than 1e-3
+  sqrt(2 (f_0 - f)), which is a share of the same length at the start of a quadratic. None of this changes with f -> cf,
+  nor with the units of any parameter.
+- t <= eps^(1/2) is half of theta's digits, which is all that values of f can tell of it. What Newton's model leaves out
+  is of the third order, a share t of d. On 1 + exp(-x) the step is 1 wherever one is: d gets small, and t does not.
+- Where no value of f can tell anything more, d <= 100 eps |f|, an ill-conditioned step may stay longer, t <= eps^(1/3).
 
 or if the gradient is what rounding makes of zero: each component within 4 eps |H| |theta|, or, for a sum of squares,
 each cosine of the residual with a column of the current Jacobian within 10 eps (stopping.py derives both).
@@ -27,13 +30,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nablad.solvers.evidence import CurvatureFacts, relative_step
+from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.linalg.vectors import norm, ratio
 from nablad.solvers.methods.base import State
-from nablad.solvers.objective import FloatArray, Objective
+from nablad.solvers.objective import Objective
 
-ORIGIN_SHARE = 1e-3
-"""A theta near zero is measured by this share of the start's length."""
+DROP_SHARE = 1e-3
+"""A theta near zero is measured by this share of the run's whole way."""
+ROUNDOFF_DECREASE = 100.0
+"""In eps |f|: what no value of f can show."""
 COSINE_MARGIN = 10.0
 LEAST_SHRINK, MOST_SHRINK = 0.03, 0.5
 """How far the gradient must fall before the next look: by what is missing, but at least by half, so that there are at
@@ -53,38 +58,49 @@ class Look:
     """Whether t is small, whatever d."""
 
 
-def look(facts: CurvatureFacts, objective: Objective, at: State, origin: FloatArray) -> Look:
-    """Whether the point of the facts is stationary, by Newton's step from it. `origin` is where the run began."""
-    theta, value = at.theta, at.value
+def look(facts: CurvatureFacts, objective: Objective, at: State, first_value: float) -> Look:
+    """Whether the point of the facts is stationary, by Newton's step from it. `first_value` is f at the start."""
     if facts.decrement is None:
         return Look(True)
-    eps = float(np.finfo(theta.dtype).eps)
-    tight, loose = eps ** (2 / 3), eps ** (1 / 3)
-    t = relative_step(facts, theta, origin, ORIGIN_SHARE)
-    allowed = tight * max(abs(value), 0.5 * tight * _natural(facts, theta, origin))
-    if facts.decrement <= allowed and t <= loose:
+    eps = float(np.finfo(at.theta.dtype).eps)
+    size = _natural(facts, at, first_value)
+    t = _relative_step(facts, size)
+    allowed = _allowed(at.value, size, eps)
+    blurred = ROUNDOFF_DECREASE * eps * abs(at.value)
+    longest = eps ** (1 / 3) if facts.decrement <= blurred else eps**0.5
+    if facts.decrement <= allowed and t <= longest:
         return Look(True, step=t)
     if facts.over_roundoff <= 1.0 or orthogonal(objective, at):
-        return Look(True, step=t, short=t <= loose)
-    missing = min(math.sqrt(ratio(allowed, facts.decrement)), ratio(loose, t))
-    return Look(False, min(max(missing, LEAST_SHRINK), MOST_SHRINK), t, t <= loose)
+        return Look(True, step=t, short=t <= longest)
+    missing = min(math.sqrt(ratio(allowed, facts.decrement)), ratio(longest, t))
+    return Look(False, min(max(missing, LEAST_SHRINK), MOST_SHRINK), t, t <= longest)
 
 
-def _natural(facts: CurvatureFacts, theta: FloatArray, origin: FloatArray) -> float:
-    """||D theta||^2, not less than that share of it at the start."""
+def _natural(facts: CurvatureFacts, at: State, first_value: float) -> float:
+    """N: the length of theta in units of the curvature."""
+    drop = DROP_SHARE * math.sqrt(2.0 * max(first_value - at.value, 0.0))
     if facts.spectrum is None:
+        return drop
+    return max(norm(facts.spectrum.scale * at.theta[facts.spectrum.free]), drop)
+
+
+def _relative_step(facts: CurvatureFacts, size: float) -> float:
+    if facts.step is None or facts.spectrum is None:
         return 0.0
-    free, scale = facts.spectrum.free, facts.spectrum.scale
-    length = max(norm(scale * theta[free]), ORIGIN_SHARE * norm(scale * origin[free]))
-    return length * length
+    return ratio(norm(facts.spectrum.scale * facts.step[facts.spectrum.free]), size)
 
 
-def promises_little(facts: CurvatureFacts, theta: FloatArray, value: float, origin: FloatArray) -> bool:
+def _allowed(value: float, size: float, eps: float) -> float:
+    tight = eps ** (2 / 3)
+    return tight * max(abs(value), 0.5 * tight * size * size)
+
+
+def promises_little(facts: CurvatureFacts, at: State, first_value: float) -> bool:
     """Whether f has as good as nothing left to gain, however far theta may be: the half of `look` that concerns f."""
     if facts.decrement is None:
         return True
-    tight = float(np.finfo(theta.dtype).eps) ** (2 / 3)
-    return bool(facts.decrement <= tight * max(abs(value), 0.5 * tight * _natural(facts, theta, origin)))
+    eps = float(np.finfo(at.theta.dtype).eps)
+    return facts.decrement <= _allowed(at.value, _natural(facts, at, first_value), eps)
 
 
 def orthogonal(objective: Objective, at: State) -> bool:
