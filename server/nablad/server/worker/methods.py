@@ -41,9 +41,6 @@ def choose(given: definitions.Method | None, objective: solvers.Objective, limit
     field = f"{FIELD}.{kind}"
     try:
         method = _METHODS[kind](definition)
-    except (AttributeError, TypeError):
-        text = "is not available on this server yet, or not with these settings"
-        raise Violations([FieldViolation(field, text)]) from None
     except ValueError as error:
         raise Violations([FieldViolation(field, str(error))]) from None
     _check_fit(method, field, objective)
@@ -80,7 +77,7 @@ def _in_batches(method: T, definition: Definition, field: str, rows: int) -> T:
 
 
 def _newton_numbers(method: Any, parameters: int) -> int:
-    return 0 if getattr(method, "linear_solver", None) == "cg" else parameters**2
+    return 0 if method.linear_solver == "cg" else parameters**2
 
 
 _NUMBERS: dict[str, Callable[[Any, int], int]] = {
@@ -172,8 +169,7 @@ def _newton(definition: definitions.Newton) -> solvers.Method[Any]:
         settings["globalization"] = _armijo(line_search)
     elif trust_region is not None:
         settings["globalization"] = solvers.TrustRegion(**_given(trust_region))
-    newton: solvers.Method[Any] = solvers.Newton(**settings)
-    return newton
+    return solvers.Newton(**settings)
 
 
 _DECAYS: dict[str, Callable[[Any], Any]] = {

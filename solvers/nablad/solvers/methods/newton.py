@@ -53,15 +53,19 @@ class Newton:
         if self.curvature not in CURVATURES:
             raise ValueError(f"curvature must be one of {', '.join(CURVATURES)}, got {self.curvature!r}")
 
+    def check(self, objective: Objective) -> None:
+        """Raise UnsupportedObjective for what only some of the settings can do."""
+        affine = objective.capabilities.residual and objective.capabilities.affine
+        if objective.bounds is not None and isinstance(self.globalization, Armijo) and not affine:
+            message = "newton keeps parameters within bounds by its trust region, not by a line search"
+            raise UnsupportedObjective(self.name, "no bounds", message)
+
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> NewtonState:
         value, gradient = objective.value_and_gradient(theta)
         if objective.capabilities.residual and objective.capabilities.affine:
             return newton_affine.init(objective, theta, value, gradient, limits)
         at = Landing(theta, value, gradient)
         if isinstance(self.globalization, Armijo):
-            if objective.bounds is not None:
-                message = "newton keeps parameters within bounds by its trust region, not by a line search"
-                raise UnsupportedObjective(self.name, "no bounds", message)
             return newton_line_search.init(objective, at, limits)
         return newton_trust.init(objective, at, self.globalization, self._blends(objective), limits)
 
