@@ -34,6 +34,10 @@ ROUNDINGS = 10.0
 """Of a model's value, in eps."""
 
 
+RESOLVED = 2.0
+"""In roundoffs: a gradient whose promise can be seen."""
+
+
 @dataclass(frozen=True)
 class Landing:
     """A point with its value and gradient, and the multiple of the direction that led to it."""
@@ -75,7 +79,8 @@ def look(objective: Objective, at: Landing, before: NewtonState | None, limits: 
             nothing = replace(plain, relative_step=0.0, predicted_decrease=0.0, gradient_over_roundoff=0.0)
             return View(replace(nothing, curvature=Curvature.POSITIVE, rank=0, hessian=hessian), None, 0.0)
         factor = factorize(hessian if free.all() else hessian[np.ix_(free, free)])
-        return _seen(replace(plain, factorizations=plain.factorizations + 1, hessian=hessian), factor, free)
+        state = replace(plain, factorizations=plain.factorizations + 1, hessian=hessian)
+        return _seen(state, factor, free, roundoff(objective, state))
 
 
 def polished(objective: Objective, view: View, noise: float, limits: Limits) -> View:
@@ -97,12 +102,16 @@ def polished(objective: Objective, view: View, noise: float, limits: Limits) -> 
     with limits.algebra():
         at = Landing(theta, value, gradient, state.step_size)
         plain = replace(_plain(at, free, state), hessian=state.hessian)
-        found = _seen(plain, factor, free)
+        found = _seen(plain, factor, free, noise)
     return found if found.state.relative_step < state.relative_step else view
 
 
-def _seen(state: NewtonState, factor: SymmetricFactor, free: NDArray[np.bool_]) -> View:
-    """What the factor of the free parameters' Hessian says at the state's point."""
+def _seen(state: NewtonState, factor: SymmetricFactor, free: NDArray[np.bool_], noise: float) -> View:
+    """What the factor of the free parameters' Hessian says at the state's point, `noise` being f's roundoff.
+
+    A gradient that rounding theta explains is roundoff only if Newton's step from it promises no more than f's: along a
+    valley that ends at infinity (Beale's function from afar) a large |H| |theta| hides a slope that can be followed.
+    """
     assert state.hessian is not None
     whole = bool(free.all())
     inner = state.hessian if whole else state.hessian[np.ix_(free, free)]
@@ -113,13 +122,16 @@ def _seen(state: NewtonState, factor: SymmetricFactor, free: NDArray[np.bool_]) 
     eps = epsilon(theta.dtype)
     floor = GRADIENT_MARGIN * eps * (np.abs(inner) @ np.abs(theta))
     far = not squared < math.inf
+    over = _largest_ratio(np.abs(gradient), floor)
+    if 0.5 * squared > noise:
+        over = max(over, RESOLVED)
     return View(
         replace(
             state,
             relative_step=math.inf if far else relative_change(factor.scale, step, theta, state.widest[free]),
             step_uncertainty=min(10.0 * eps * factor.condition, eps ** (1 / 3)),
             predicted_decrease=0.5 * squared,
-            gradient_over_roundoff=_largest_ratio(np.abs(gradient), floor),
+            gradient_over_roundoff=over,
             curvature=factor.curvature,
             condition=factor.condition,
             rank=factor.rank,
@@ -132,18 +144,20 @@ def _seen(state: NewtonState, factor: SymmetricFactor, free: NDArray[np.bool_]) 
 
 
 def roundoff(objective: Objective, state: NewtonState) -> float:
-    """How far an evaluation of f near the point may be off.
+    """How far an evaluation of f near the point may be off, from the Hessian there.
 
-    A sum of squares is one of small differences: rounding a model's value, for whose size sum_j ||J_j|| |theta_j|
-    stands (sqrt(H_jj / 2) for ||J_j||), changes f by twice ||r|| times that.
+    Rounding theta changes f by its square times the curvature, (eps ||D theta||)^2. A sum of squares is one of small
+    differences, besides: rounding a model's value, for whose size sum_j ||J_j|| |theta_j| stands (sqrt(H_jj / 2) for
+    ||J_j||), changes f by twice ||r|| times that.
     """
     eps = epsilon(state.theta.dtype)
     least = NOISE_FACTOR * eps * abs(state.value)
-    if not objective.capabilities.residual or state.hessian is None:
+    if state.hessian is None:
         return least
     norms = np.sqrt(0.5 * np.abs(np.diagonal(state.hessian)))
     change = ROUNDINGS * eps * float(norms.dot(np.abs(state.theta)))
-    return max(least, change * (2.0 * math.sqrt(state.value) + change))
+    size = math.sqrt(state.value) if objective.capabilities.residual else 0.0
+    return max(least, change * (2.0 * size + change))
 
 
 def ended(state: NewtonState, noise: float, status: Status, message: str) -> NewtonState:
