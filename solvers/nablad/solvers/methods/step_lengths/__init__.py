@@ -15,6 +15,8 @@ from nablad.solvers.methods.step_lengths.exact import Exact, exact_step
 from nablad.solvers.methods.step_lengths.searched import armijo_step, wolfe_step
 from nablad.solvers.objective import Objective
 
+__all__ = ["STEP_LENGTHS", "BarzilaiBorwein", "Constant", "Exact", "Row", "StepLength"]
+
 StepLength = Constant | Armijo | Wolfe | BarzilaiBorwein | Exact
 
 
