@@ -19,9 +19,9 @@ down would take their speed. A trial is accepted below the largest of the last M
 and else shrinks as in Armijo's search. M = 10 is Raydan's; M = 1 is monotone. Within bounds the trials lie on the
 projected path: the spectral projected gradient method (Birgin, Martinez and Raydan 2000; projection_arc.py).
 
-**Safeguards.** Without curvature along s (s'y <= 0, but for roundoff) twice the last step is tried. The suggested step is kept
-within `RANGE` of the last one. A step of a few roundings of theta says nothing of curvature; the last one then stands.
-The first step is Cauchy's (first_order.py).
+**Safeguards.** Without curvature along s (s'y <= 0, but for roundoff) twice the last step is tried. The suggested step
+is kept within `RANGE` of the last one. A step of a few roundings of theta says nothing of curvature; the last one then
+stands. The first step is Cauchy's (first_order.py).
 
 Cost: one value and gradient, rarely a value more. Memory: one vector more, and M numbers.
 """
