@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
+from nablad.solvers.events import Warning
 from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.objective import Objective
 from nablad.solvers.progress import Point, Progress
-from nablad.solvers.report import Evidence
+from nablad.solvers.report import Evidence, Report
 from nablad.solvers.status import Family, Finding, Status
 from nablad.solvers.trouble import named
 from nablad.solvers.verification import Look
@@ -89,3 +91,21 @@ def _scale(status: Status, evidence: Evidence) -> str:
         f"The curvature along {evidence.worst_scaled_parameter} is {scale:.1e} of the median: change its unit, or use "
         f"Newton, which needs none."
     )
+
+
+def warnings(report: Report) -> Iterator[Warning]:
+    """What a person should know beside the status."""
+    evidence = report.evidence
+    size = report.theta.size
+    if evidence.rank is not None and evidence.rank < size and evidence.verdict == "flat":
+        yield Warning(
+            "rank_deficient",
+            f"The objective determines only {evidence.rank} of {size} directions: the minimizer is not unique.",
+            report.iteration,
+        )
+    if evidence.condition is not None and evidence.condition > 1e-2 / math.sqrt(np.finfo(report.theta.dtype).eps) ** 2:
+        yield Warning(
+            "ill_conditioned",
+            f"The condition is {evidence.condition:.1e}: about as many digits of the parameters are lost as it has.",
+            report.iteration,
+        )

@@ -13,38 +13,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from nablad.solvers.advice import warnings
 from nablad.solvers.assembly import assemble, reported
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.bounds import Bounds
-from nablad.solvers.conclusion import STATIONARY, UNDECIDED, Case, concluded, probed, receding
+from nablad.solvers.conclusion import STATIONARY
 from nablad.solvers.control import CANCELLED, EVALUATION_LIMIT, TIME_LIMIT, Control, Limits
-from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started, Warning
-from nablad.solvers.evidence import (
-    GRADIENTS_PER_COLUMN,
-    CurvatureFacts,
-    affordable,
-    curvature_at,
-    exact_at_hand,
-    unverified,
-)
+from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started
+from nablad.solvers.evidence import unverified
+from nablad.solvers.examination import NOT_STATIONARY, Examiner
 from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
-from nablad.solvers.progress import Point, Progress, is_finite_start, restore, save
+from nablad.solvers.progress import Progress, is_finite_start, restore, save
 from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
 from nablad.solvers.stopping import Stopping, View, converged, iterations, no_progress, unbounded
 from nablad.solvers.trouble import Trouble
 from nablad.solvers.trouble import explained as explained_trouble
-from nablad.solvers.verification import LEAST_SHRINK, Look, disproved
-from nablad.solvers.verification import look as look_at
+from nablad.solvers.verification import Look
 
 INTERRUPTIONS = {
     CANCELLED: Finding(Status.CANCELLED, "The run was cancelled."),
@@ -54,8 +48,6 @@ INTERRUPTIONS = {
 
 TOLERANCES = ("gradient_tolerance", "relative_gradient_tolerance", "step_tolerance", "decrement_tolerance")
 """Whoever gives one of them gets exactly that rule; by default a claim is verified before it is made."""
-PRODUCTS_WORTH = 100
-"""Gradients that a run must have cost for some products with the Hessian to be spent on verifying it."""
 
 
 def run(
@@ -132,9 +124,6 @@ class _Run:
         self.given = stopping
         self.eps = float(np.finfo(objective.dtype).eps)
         self.rules = stopping.used(method.order, self.eps, epochs="separable" in method.needs)
-        self.trusting = not stopping.given().keys().isdisjoint(TOLERANCES)
-        self.seen: Seen | None = None
-        """The last look at a point, for the report if the run ends there."""
         self.record_theta = record_theta
         self.checkpoint_every = checkpoint_every
         self.start = _checked_start(objective, start, bounds)
@@ -150,6 +139,8 @@ class _Run:
         self.objective = Metered(objective, self.limits, bounds)
         self.objective.evaluations_before = self.offset.value
         check_supported(method, self.objective)
+        self.trusting = not stopping.given().keys().isdisjoint(TOLERANCES)
+        self.examiner = Examiner(self.objective, method.order, self.trusting, stopping.max_iterations is None)
         self.finished = objective.counters.snapshot()
         """The objective's counters when the last whole iteration ended: one cut short will be made again."""
         self.begin = perf_counter()
@@ -179,14 +170,14 @@ class _Run:
         if self.progress is not None and self.checkpoint_every and resumable:
             yield self._checkpoint(self.progress)
         report = self._report(finding)
-        yield from _warnings(report)
+        yield from warnings(report)
         yield Done(report)
 
     def _look_at_start(self) -> Progress:
         with np.errstate(all="ignore"):
             state = self.method.init(self.objective, self.start, self.limits)
         self.finished = self.objective.counters.snapshot()
-        return Progress.begin(state)
+        return Progress.begin(state, self.objective.bounds)
 
     def _advance(self, progress: Progress) -> None:
         self.objective.iteration = progress.iteration + 1
@@ -213,10 +204,13 @@ class _Run:
             progress.first_drop,
             progress.lengths[-2] if len(progress.lengths) > 1 else math.inf,
             progress.stalled,
+            self.objective.bounds,
         )
         claim = converged(view)
         if claim is not None and claim.status in STATIONARY and not self.trusting:
-            claim = self._verified(progress, claim)
+            claim = self.examiner.verified(progress, claim, self._gradients())
+            if self.checkpoint_every:
+                self.finished = self.objective.counters.snapshot()
         return (
             claim
             or progress.state.proposal
@@ -224,34 +218,6 @@ class _Run:
             or no_progress(view)
             or iterations(progress.iteration, self.rules)
         )
-
-    def _verified(self, progress: Progress, claim: Finding) -> Finding | None:
-        """The claim, unless the curvature at the point disproves it: then the run goes on, and looks again later."""
-        state = progress.state
-        if self.objective.capabilities.affine and exact_at_hand(self.objective, state):
-            return claim  # the method's own tests are of the exact step
-        if not state.gradient_norm < progress.look_below:
-            return None
-        gradients = self._counts(self.objective.counters).gradient
-        with np.errstate(all="ignore"):
-            if exact_at_hand(self.objective, state) or affordable(self.objective, gradients):
-                facts = curvature_at(self.objective, state, gradients)
-                look = look_at(facts, self.objective, state, progress.first_value)
-                self.seen = Seen(progress.arrived, facts, look)
-                shrink = None if look.stationary else look.shrink
-                if shrink is not None and progress.look_below < math.inf:
-                    away = receding(self._case(progress, claim, state, facts, look))
-                    if away is not None:
-                        return away
-            else:
-                worth = self.method.order == 1 and gradients >= PRODUCTS_WORTH
-                shrink = LEAST_SHRINK if worth and disproved(self.objective, state) is not None else None
-        if self.checkpoint_every:
-            self.finished = self.objective.counters.snapshot()
-        if shrink is None:
-            return claim
-        progress.look_below = shrink * state.gradient_norm
-        return None
 
     def _explained(self, theta: FloatArray) -> str | None:
         try:
@@ -262,6 +228,9 @@ class _Run:
     def _counts(self, at: Counters) -> Counters:
         """The run's own counts, when the objective's were `at`."""
         return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
+
+    def _gradients(self) -> int:
+        return self.objective.counters.gradient + self.offset.gradient
 
     def _seconds(self) -> Seconds:
         return Seconds(
@@ -318,19 +287,13 @@ class _Run:
         progress = self.progress or Progress.begin(_unseen(self.start))
         first, last = self._first_trouble(progress), self._last_trouble(progress)
         point = reported(progress, finding)
-        at = _state_at(progress, point, self.objective.capabilities.affine)
         facts, look = unverified(NOT_STATIONARY), Look(False)
         try:
             with np.errstate(all="ignore"):
-                facts, look = self._examined(progress, at, point, finding)
-                case = self._case(progress, finding, at, facts, look)
-                facts = probed(case)
-                finding = concluded(replace(case, facts=facts))
-                if last is not None and (finding.status in TROUBLED):
-                    finding = replace(
-                        finding,
-                        message=f"{finding.message} {explained_trouble(last, self.objective, self.objective.inner)}",
-                    )
+                finding, facts, look = self.examiner.concluded(progress, point, finding, self._gradients())
+                if last is not None and finding.status in TROUBLED:
+                    told = explained_trouble(last, self.objective, self.objective.inner)
+                    finding = replace(finding, message=f"{finding.message} {told}")
         except Interrupted:
             facts = replace(facts, note="The run was stopped before its curvature could be looked at.")
         except MemoryError:
@@ -350,64 +313,9 @@ class _Run:
             nonfinite=None if first is None else str(first),
         )
 
-    def _case(self, progress: Progress, finding: Finding, at: State, facts: CurvatureFacts, look: Look) -> Case:
-        patient = self.given.max_iterations is None
-        return Case(
-            self.objective, finding, at, facts, look, progress.origin, progress.first_value, self.trusting, patient
-        )
 
-    def _examined(self, progress: Progress, at: State, point: Point, finding: Finding) -> tuple[CurvatureFacts, Look]:
-        """The curvature at the reported point, and how far it is from stationary.
-
-        Evaluated anew only where it decides something: at a claim of a minimum, and where a run has stalled or used up
-        its iterations, if it has cost so much that this does not matter.
-        """
-        if self.seen is not None and self.seen.iteration == point.iteration:
-            if finding.status.success:
-                return self.seen.facts, self.seen.look
-            if finding.status is Status.RECEDING:
-                return replace(self.seen.facts, verdict="unverified", note=NOT_STATIONARY), self.seen.look
-        gradients = self._counts(self.objective.counters).gradient
-        costs_nothing = exact_at_hand(self.objective, at)
-        wanted = finding.status.success or finding.status in UNDECIDED
-        late = finding.status is Status.MAX_ITERATIONS and gradients >= GRADIENTS_PER_COLUMN * self.objective.size
-        if not (wanted or costs_nothing or late):
-            return unverified(NOT_STATIONARY), Look(False)
-        facts = curvature_at(self.objective, at, gradients)
-        look = look_at(facts, self.objective, at, progress.first_value)
-        if wanted or facts.verdict == "unverified":
-            return facts, look
-        return replace(facts, verdict="unverified", note=NOT_STATIONARY), look
-
-
-NOT_STATIONARY = "The run did not end at a stationary point."
 TROUBLED = (Status.NONFINITE, Status.DIVERGED, Status.LINE_SEARCH_STALLED)
 """The ends that values which are not finite may have brought about."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A look at the point of an iteration."""
-
-    iteration: int
-    facts: CurvatureFacts
-    look: Look
-
-
-def _state_at(progress: Progress, point: Point, affine: bool) -> State:
-    """The state, with what is known at the reported point only."""
-    state = progress.state
-    if point.iteration == progress.arrived:
-        return replace(state, theta=point.theta, value=point.value, gradient=point.gradient)
-    return replace(
-        state,
-        theta=point.theta,
-        value=point.value,
-        gradient=point.gradient,
-        gradient_norm=point.gradient_norm,
-        hessian=None,
-        triangle=state.triangle if affine else None,
-    )
 
 
 def _checked_start(objective: Objective, start: FloatArray, bounds: Bounds | None) -> FloatArray:
@@ -437,21 +345,3 @@ def _unseen(start: FloatArray) -> State:
     """The state of a run that ended before its first evaluation did."""
     nan = math.nan
     return State(theta=start, value=nan, gradient=np.full_like(start, nan), gradient_norm=nan)
-
-
-def _warnings(report: Report) -> Iterator[Warning]:
-    """What a person should know beside the status."""
-    evidence = report.evidence
-    size = report.theta.size
-    if evidence.rank is not None and evidence.rank < size and evidence.verdict == "flat":
-        yield Warning(
-            "rank_deficient",
-            f"The objective determines only {evidence.rank} of {size} directions: the minimizer is not unique.",
-            report.iteration,
-        )
-    if evidence.condition is not None and evidence.condition > 1e-2 / math.sqrt(np.finfo(report.theta.dtype).eps) ** 2:
-        yield Warning(
-            "ill_conditioned",
-            f"The condition is {evidence.condition:.1e}: about as many digits of the parameters are lost as it has.",
-            report.iteration,
-        )

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nablad.solvers.bounds import Bounds
 from nablad.solvers.methods.base import Method, State, fields_of
 from nablad.solvers.objective import Counters, FloatArray, Objective
 from nablad.solvers.packing import pack, unpack
@@ -67,7 +68,7 @@ class Progress:
     last_trouble: Trouble | None
 
     @classmethod
-    def begin(cls, state: State) -> Progress:
+    def begin(cls, state: State, bounds: Bounds | None = None) -> Progress:
         return cls(
             iteration=0,
             state=state,
@@ -75,7 +76,7 @@ class Progress:
             best=Point.of(state, 0),
             first_value=state.value,
             first_gradient_norm=state.gradient_norm,
-            first_scaled_gradient=scaled_gradient(state),
+            first_scaled_gradient=scaled_gradient(state, bounds),
             first_drop=0.0,
             calm_value=state.value,
             calm_gradient_norm=state.gradient_norm,

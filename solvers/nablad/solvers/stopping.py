@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 
+from nablad.solvers.bounds import Bounds
 from nablad.solvers.linalg.symmetric import Curvature
 from nablad.solvers.methods.base import State
 from nablad.solvers.status import Finding, Status
@@ -123,6 +124,7 @@ class View:
     """The relative step at the point before; inf if there is none."""
     stalled: int
     """Accepted steps in a row over which neither f changed beyond its roundoff nor the gradient norm fell."""
+    bounds: Bounds | None = None
 
 
 KNOWN = (Curvature.POSITIVE, Curvature.FLAT)
@@ -150,15 +152,17 @@ def gradient(view: View) -> Finding | None:
     return None
 
 
-def scaled_gradient(state: State) -> float:
-    """The largest |g_j| / ||J_j||, twice the largest of |J_j'r| / ||J_j||; NaN where J's columns are not known."""
+def scaled_gradient(state: State, bounds: Bounds | None) -> float:
+    """The largest |g_j| / ||J_j||, twice the largest of |J_j'r| / ||J_j||, over the parameters that no bound holds; NaN
+    where J's columns are not known."""
     if state.column_norms is None:
         return math.nan
-    return float(np.max(np.abs(state.gradient) / state.column_norms, initial=0.0))
+    gradient = state.gradient if bounds is None else bounds.projected(state.theta, state.gradient)
+    return float(np.max(np.abs(gradient) / state.column_norms, initial=0.0))
 
 
 def _small_in_any_units(view: View, relative: float) -> bool:
-    return view.state.column_norms is None or scaled_gradient(view.state) <= relative * view.first_scaled_gradient
+    return view.state.column_norms is None or scaled_gradient(view.state, view.bounds) <= relative * view.first_scaled_gradient
 
 
 COSINE_MARGIN = 10.0
@@ -172,7 +176,7 @@ def cosine(view: View) -> Finding | None:
         return None
     bound = 2.0 * COSINE_MARGIN * view.eps * math.sqrt(state.value)
     # The sum over columns bounds the largest from above, and is at hand.
-    if not state.gradient_norm <= bound * state.jacobian_norm or not scaled_gradient(state) <= bound:
+    if not state.gradient_norm <= bound * state.jacobian_norm or not scaled_gradient(state, view.bounds) <= bound:
         return None
     return Finding(
         Status.ROUNDOFF,

@@ -92,7 +92,7 @@ def _relative_step(facts: CurvatureFacts, size: float) -> float:
 
 def _allowed(value: float, size: float, eps: float) -> float:
     tight = eps ** (2 / 3)
-    return tight * max(abs(value), 0.5 * tight * size * size)
+    return float(tight * max(abs(value), 0.5 * tight * size * size))
 
 
 def promises_little(facts: CurvatureFacts, at: State, first_value: float) -> bool:

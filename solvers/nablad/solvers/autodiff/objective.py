@@ -43,7 +43,7 @@ class GraphObjective:
 
     `data` maps the problem's data inputs to arrays of the compiled dtype, rows first and contiguous. `checkpoint` is
     called before every row block; what it raises comes out of the call, and the objective may be used again. `threads`
-    changes the time, never the bits. `labels` are what messages call the problem's nodes, `names` the elements of theta.
+    changes the time, never the bits. `labels` are what messages call the problem's nodes, `names` theta's elements.
     """
 
     def __init__(

@@ -1,0 +1,132 @@
+"""When a point is looked at, and what for: a claim of a minimum while the run goes on, and the point of its end.
+
+A claim that the curvature disproves is none, and the run goes on; it is looked at again when the gradient has fallen by
+what was missing (verification.py). What the run ends with is corrected by the evidence (conclusion.py). Nothing is
+looked at twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nablad.solvers.conclusion import UNDECIDED, Case, concluded, probed, receding
+from nablad.solvers.evidence import (
+    GRADIENTS_PER_COLUMN,
+    CurvatureFacts,
+    affordable,
+    curvature_at,
+    exact_at_hand,
+    unverified,
+)
+from nablad.solvers.methods.base import State
+from nablad.solvers.objective import Objective
+from nablad.solvers.progress import Point, Progress
+from nablad.solvers.status import Finding, Status
+from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
+
+NOT_STATIONARY = "The run did not end at a stationary point."
+PRODUCTS_WORTH = 100
+"""Gradients that a run must have cost for some products with the Hessian to be spent on verifying it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A look at the point of an iteration."""
+
+    iteration: int
+    facts: CurvatureFacts
+    look: Look
+
+
+class Examiner:
+    """Of one run. `trusting`: the user gave a tolerance, and gets that rule; `patient`: the limit on iterations is the
+    default one."""
+
+    def __init__(self, objective: Objective, order: int, trusting: bool, patient: bool) -> None:
+        self.objective = objective
+        self.order = order
+        self.trusting = trusting
+        self.patient = patient
+        self.seen: Seen | None = None
+
+    def verified(self, progress: Progress, claim: Finding, gradients: int) -> Finding | None:
+        """The claim, or what the curvature at the point says instead; None if the run must go on."""
+        state = progress.state
+        if self.objective.capabilities.affine and exact_at_hand(self.objective, state):
+            return claim  # the method's own tests are of the exact step
+        if not state.gradient_norm < progress.look_below:
+            return None
+        with np.errstate(all="ignore"):
+            if not exact_at_hand(self.objective, state) and not affordable(self.objective, gradients):
+                return self._unless_disproved(progress, claim, gradients)
+            facts = curvature_at(self.objective, state, gradients)
+            found = look(facts, self.objective, state, progress.first_value)
+            self.seen = Seen(progress.arrived, facts, found)
+            if found.stationary:
+                return claim
+            away = None
+            if progress.look_below < math.inf:
+                away = receding(self._case(progress, claim, state, facts, found))
+        progress.look_below = found.shrink * state.gradient_norm
+        return away
+
+    def _unless_disproved(self, progress: Progress, claim: Finding, gradients: int) -> Finding | None:
+        if self.order > 1 or gradients < PRODUCTS_WORTH or disproved(self.objective, progress.state) is None:
+            return claim
+        progress.look_below = LEAST_SHRINK * progress.state.gradient_norm
+        return None
+
+    def concluded(
+        self, progress: Progress, point: Point, finding: Finding, gradients: int
+    ) -> tuple[Finding, CurvatureFacts, Look]:
+        """The last word on a run that ended with `finding`, and the evidence at its point. May evaluate."""
+        at = _state_at(progress, point, self.objective.capabilities.affine)
+        facts, found = self._examined(progress, at, point, finding, gradients)
+        case = self._case(progress, finding, at, facts, found)
+        facts = probed(case)
+        return concluded(replace(case, facts=facts)), facts, found
+
+    def _examined(
+        self, progress: Progress, at: State, point: Point, finding: Finding, gradients: int
+    ) -> tuple[CurvatureFacts, Look]:
+        """The curvature at the reported point, and how far it is from stationary.
+
+        Evaluated anew only where it decides something: at a claim of a minimum, and where a run has stalled or used up
+        its iterations, if it has cost so much that this does not matter.
+        """
+        if self.seen is not None and self.seen.iteration == point.iteration:
+            if finding.status.success:
+                return self.seen.facts, self.seen.look
+            if finding.status is Status.RECEDING:
+                return replace(self.seen.facts, verdict="unverified", note=NOT_STATIONARY), self.seen.look
+        wanted = finding.status.success or finding.status in UNDECIDED
+        late = finding.status is Status.MAX_ITERATIONS and gradients >= GRADIENTS_PER_COLUMN * self.objective.size
+        if not (wanted or late or exact_at_hand(self.objective, at)):
+            return unverified(NOT_STATIONARY), Look(False)
+        facts = curvature_at(self.objective, at, gradients)
+        found = look(facts, self.objective, at, progress.first_value)
+        if wanted or facts.verdict == "unverified":
+            return facts, found
+        return replace(facts, verdict="unverified", note=NOT_STATIONARY), found
+
+    def _case(self, progress: Progress, finding: Finding, at: State, facts: CurvatureFacts, found: Look) -> Case:
+        origin, first = progress.origin, progress.first_value
+        return Case(self.objective, finding, at, facts, found, origin, first, self.trusting, self.patient)
+
+
+def _state_at(progress: Progress, point: Point, affine: bool) -> State:
+    """The state, with what is known at the reported point only."""
+    state = progress.state
+    here = point.iteration == progress.arrived
+    return replace(
+        state,
+        theta=point.theta,
+        value=point.value,
+        gradient=point.gradient,
+        gradient_norm=point.gradient_norm,
+        hessian=state.hessian if here else None,
+        triangle=state.triangle if here or affine else None,
+    )
