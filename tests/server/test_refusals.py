@@ -139,7 +139,7 @@ def test_sizes_are_bounded_before_work_starts() -> None:
         assert "50" in violation.description
         wide.model.CopyFrom(few)
         wide.model.least_squares.features.CopyFrom(encode(data(20, 4)[0]))
-        wide.method.newton.SetInParent()
+        wide.method.newton.linear_solver = "dense"
         (violation,) = refused(lambda: server.create(wide)).violations
         assert violation.field == "spec.method.newton"
         assert "gradient_descent" in violation.description
