@@ -12,7 +12,7 @@ from typing import Any
 
 from nablad.solvers.bounds import Bounds
 from nablad.solvers.methods.base import Method
-from nablad.solvers.methods.gradient_descent import GradientDescent
+from nablad.solvers.methods.lbfgs import LBFGS
 from nablad.solvers.methods.newton import Newton
 from nablad.solvers.objective import Objective
 
@@ -34,22 +34,30 @@ class Choice:
 
 CHOICES: tuple[Choice, ...] = (
     Choice(
-        "a residual that is affine in the parameters (linear least squares)",
+        "linear least squares: a residual affine in up to 2,000 parameters",
         lambda f, bounds: f.capabilities.affine and f.size <= DENSE_SIZE,
         Newton,
         "The residual is affine in the {p} parameters: one Newton step by QR is the solution.",
     ),
     Choice(
-        "up to 2,000 parameters",
+        "a sum of squares of up to 2,000 parameters",
+        lambda f, bounds: f.capabilities.residual and f.size <= DENSE_SIZE,
+        Newton,
+        "With {p} parameters second derivatives are affordable: Newton's method takes the Gauss-Newton matrix or the "
+        "Hessian, whichever predicts the sum of squares better, and verifies its minimum.",
+    ),
+    Choice(
+        "any other objective of up to 2,000 parameters",
         lambda f, bounds: f.size <= DENSE_SIZE,
         Newton,
         "With {p} parameters second derivatives are affordable, and Newton's method verifies its minimum by them.",
     ),
     Choice(
-        "more parameters",
+        "more parameters, within bounds or not",
         lambda f, bounds: True,
-        GradientDescent,
-        "A Hessian of {p} parameters would be too large; gradients alone are used.",
+        LBFGS,
+        "A Hessian of {p} parameters would be too large: L-BFGS builds its curvature from gradients. (To train a "
+        "network on many rows rather than to find its minimum, ask for Adam.)",
     ),
 )
 
