@@ -53,6 +53,18 @@ def deficient(dtype: Any = np.float64) -> Problem:
     return Problem(o.affine(np.ones((5, 3), dtype=dtype), np.arange(5, dtype=dtype)), np.ones(3), 10.0)
 
 
+def long() -> Problem:
+    """A singular minimum at the end of a curved valley: nobody is there within twenty steps."""
+    f = o.sum_of_squares(
+        lambda t: np.array([3.0 * (t[1] - t[0] ** 2), t[0] ** 2]),
+        lambda t: np.array([[-6.0 * t[0], 3.0], [2.0 * t[0], 0.0]]),
+        lambda t: np.array([[-18.0 * (t[1] - t[0] ** 2) + 2.0 * t[0] ** 2, 0.0], [0.0, 0.0]]),
+        2,
+        rows=2,
+    )
+    return Problem(f, np.array([-1.2, 1.0]))
+
+
 def steep() -> Problem:
     """Newton's first step on log(t)^2 from here leaves the domain."""
     return Problem(o.logarithms(), np.array([8.0, 0.1]))

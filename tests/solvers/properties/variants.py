@@ -63,6 +63,12 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "constant-momentum": {"step_length": Constant(5e-4), "momentum": 0.5},
         "constant-nesterov": {"step_length": Constant(5e-4), "nesterov": True},
     },
+    "newton": {
+        "exact": {"curvature": "exact"},
+        "line-search": {"globalization": Armijo()},
+        "cg": {"linear_solver": "cg"},
+    },
+    "levenberg_marquardt": {"geodesic": {"geodesic_acceleration": True}},
     "nonlinear_conjugate_gradient": {
         "polak-ribiere": {"formula": "polak_ribiere"},
         "fletcher-reeves": {"formula": "fletcher_reeves"},
@@ -78,10 +84,15 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """Besides a method's defaults (or in place of them, as ""): by method and a word of ours."""
-IN_UNITS = frozenset(
-    f"gradient_descent {word}" for word in ("slow", "constant", "constant-momentum", "constant-nesterov")
-)
-"""Variants whose step length is given in units of its own, and so keep no promise of the method's."""
+BROKEN: dict[str, frozenset[str]] = {
+    "gradient_descent slow": frozenset({SEARCHES}),
+    "gradient_descent constant": frozenset({SEARCHES}),
+    "gradient_descent constant-momentum": frozenset({SEARCHES}),
+    "gradient_descent constant-nesterov": frozenset({SEARCHES}),
+    "newton line-search": frozenset({UNITS}),
+}
+"""Promises of a method that a variant does not keep: a step length given in units of its own keeps none, and a search
+along negative curvature gives its direction a length in the parameters' common unit."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,7 @@ def _variants() -> dict[str, Variant]:
             settings = {"": {}, **settings}
         for word, given in settings.items():
             label = f"{name} {word}".strip()
-            promises = PROMISES.get(name, frozenset({SEARCHES, FAST})) if label not in IN_UNITS else frozenset()
+            promises = PROMISES.get(name, frozenset({SEARCHES, FAST})) - BROKEN.get(label, frozenset())
             found[label] = Variant(label, cls(**given), promises)
     return found
 
@@ -138,6 +149,11 @@ VARIANTS = _variants()
 def every(*promises: str, but: Iterable[str] = ()) -> list[Variant]:
     """The variants that make all of these promises, and none of `but`."""
     return [v for v in VARIANTS.values() if v.promises.issuperset(promises) and v.promises.isdisjoint(but)]
+
+
+def plain(*promises: str) -> list[Variant]:
+    """One variant of each method that makes these promises, with its defaults where it has them."""
+    return list({variant.method.name: variant for variant in reversed(every(*promises))}.values())
 
 
 def over(variants: Iterable[Variant]) -> pytest.MarkDecorator:
