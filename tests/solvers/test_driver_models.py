@@ -50,10 +50,11 @@ def test_newton_ends_at_a_verified_minimum_of_a_network(seed: int) -> None:
     model = network(seed)
     report = solve(model.objective(), Newton(), model.start())
     assert report.success, report.message
-    assert report.evidence.verdict == "minimum"
     assert report.evidence.relative_gradient_norm <= 1e-8
-    H = model.objective().hessian(report.theta)
-    assert report.evidence.smallest_curvature == pytest.approx(np.linalg.eigvalsh(H)[0], rel=1e-6)
+    curvatures = np.linalg.eigvalsh(model.objective().hessian(report.theta))
+    assert report.evidence.smallest_curvature == pytest.approx(curvatures[0], rel=1e-6, abs=1e-13 * curvatures[-1])
+    # A ridge may silence a unit, whose bias then decides nothing.
+    assert report.evidence.verdict == ("minimum" if curvatures[0] > 1e-12 * curvatures[-1] else "flat")
 
 
 def test_newton_goes_far_below_gradient_descent_on_a_network() -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.methods.base import State
-from nablad.solvers.objective import FloatArray, Objective
-from nablad.solvers.probes import lower, plateau_at_infinity, ran_away, recedes, suspicious
+from nablad.solvers.objective import Objective
+from nablad.solvers.probes import level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
+from nablad.solvers.progress import Point
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.verification import Look, promises_little
 
@@ -33,8 +34,8 @@ class Case:
     at: State
     facts: CurvatureFacts
     look: Look
-    origin: FloatArray
-    first_value: float
+    origin: Point
+    """Where the run began."""
     trusting: bool
     """The user gave the tolerance: the test's word stands."""
     patient: bool
@@ -98,7 +99,7 @@ def receding(case: Case) -> Finding | None:
     """A finding where the next step is long, and f does not rise however far one goes along it."""
     if case.look.short:
         return None
-    far = recedes(case.objective, case.facts, case.at, case.origin, case.first_value - case.at.value)
+    far = recedes(case.objective, case.facts, case.at, case.origin, case.look.weak)
     if far is None:
         return None
     return Finding(
@@ -113,7 +114,8 @@ def _stalled_at_a_minimum(case: Case) -> Finding | None:
     """What stalled did so where it should: Newton's decrement decides."""
     if case.finding.status not in UNDECIDED or case.facts.verdict not in ("minimum", "flat"):
         return None
-    if case.facts.below is not None or not promises_little(case.facts, case.at, case.first_value):
+    near = case.look.step <= float(np.finfo(case.at.theta.dtype).eps) ** (1 / 3)
+    if case.facts.below is not None or not near or not _as_low_as_seen(case):
         return None
     return Finding(
         Status.ROUNDOFF,
@@ -122,11 +124,23 @@ def _stalled_at_a_minimum(case: Case) -> Finding | None:
     )
 
 
+def _as_low_as_seen(case: Case) -> bool:
+    """Whether what Newton's step promises is nothing, or nothing that values of f could show."""
+    if promises_little(case.facts, case.at, case.origin):
+        return True
+    seen = NOISE_MARGIN * noise(case.objective, case.at)
+    return (case.facts.decrement or 0.0) <= seen or level(case.objective, case.facts, case.at)
+
+
+NOISE_MARGIN = 4.0
+"""A decrease must exceed this multiple of f's noise to be found by a search."""
+
+
 def _ended_too_early(case: Case) -> Finding | None:
     """The method proposed its end, and Newton's step from there disagrees."""
     if not case.claims or case.trusting or not case.decided or case.look.stationary:
         return None
-    if promises_little(case.facts, case.at, case.first_value):
+    if promises_little(case.facts, case.at, case.origin):
         return None
     return Finding(
         Status.NO_PROGRESS,
@@ -154,7 +168,7 @@ def probed(case: Case) -> CurvatureFacts:
     facts, finding = case.facts, case.finding
     if not (case.claims or finding.status in UNDECIDED) or case.objective.capabilities.quadratic:
         return facts
-    if not suspicious(facts, case.at, case.origin, case.first_value):
+    if not suspicious(facts, case.at, case.origin):
         return facts
     found = lower(case.objective, facts, case.at, case.origin)
     if found is None:

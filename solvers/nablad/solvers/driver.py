@@ -214,10 +214,14 @@ class _Run:
         return (
             claim
             or progress.state.proposal
-            or unbounded(view)
+            or self._unbounded(progress, view)
             or no_progress(view)
             or iterations(progress.iteration, self.rules)
         )
+
+    def _unbounded(self, progress: Progress, view: View) -> Finding | None:
+        found = unbounded(view)
+        return found if found is not None and self.examiner.falls_forever(progress) else None
 
     def _explained(self, theta: FloatArray) -> str | None:
         try:

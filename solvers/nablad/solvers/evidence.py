@@ -154,7 +154,7 @@ def of_hessian(
     step, decrease = newton_step(spectrum, gradient, theta)
     floor = GRADIENT_MARGIN * eps * (np.abs(H) @ np.abs(theta))[free]
     return CurvatureFacts(
-        verdict=_verdict(float(values[0]), float(values[-1]), zero),
+        verdict=_verdict(float(values[0]), float(values[-1]), zero, _blur(spectrum, step, theta)),
         smallest=smallest,
         largest=largest,
         condition=float(kept.max() / kept.min()) if kept.size else None,
@@ -264,12 +264,24 @@ def _twice_square(x: float) -> float:
     return 2.0 * x * x
 
 
-def _verdict(smallest: float, largest: float, bound: float) -> str:
-    if smallest > bound:
+DRIFT = 10.0
+"""By how much, in units of the largest curvature, the curvature changes where theta changes by its own length."""
+
+
+def _blur(spectrum: Spectrum, step: FloatArray, theta: FloatArray) -> float:
+    """How far the curvature here is from that at the stationary point, Newton's step away."""
+    free, scale = spectrum.free, spectrum.scale
+    away = min(ratio(norm(scale * step[free]), norm(scale * theta[free])), 1.0)
+    return DRIFT * away * float(np.abs(spectrum.values).max())
+
+
+def _verdict(smallest: float, largest: float, zero: float, blur: float = 0.0) -> str:
+    """By the extreme curvatures; one that is negative by less than `blur` may be zero at the stationary point."""
+    if smallest > zero:
         return "minimum"
-    if smallest >= -bound:
+    if smallest >= -max(zero, blur):
         return "flat"
-    return "maximum" if largest < -bound else "saddle"
+    return "maximum" if largest < -zero else "saddle"
 
 
 def relative(size: float, first: float) -> float:

@@ -23,11 +23,18 @@ from nablad.solvers.evidence import (
 )
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import Objective
+from nablad.solvers.probes import falls_on
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.status import Finding, Status
+from nablad.solvers.trouble import named
 from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
 
 NOT_STATIONARY = "The run did not end at a stationary point."
+PATIENCE = 3
+"""So many looks in vain before a run of first order, which may crawl on for long, is asked whether a minimum is near at
+all. Those of second order are asked at their end: they may be about to converge."""
+UNBOUNDED_AGAIN = 1e10
+"""By this factor f must fall before it is asked again whether it falls forever."""
 PRODUCTS_WORTH = 100
 """Gradients that a run must have cost for some products with the Hessian to be spent on verifying it."""
 
@@ -63,13 +70,14 @@ class Examiner:
             if not exact_at_hand(self.objective, state) and not affordable(self.objective, gradients):
                 return self._unless_disproved(progress, claim, gradients)
             facts = curvature_at(self.objective, state, gradients)
-            found = look(facts, self.objective, state, progress.first_value)
+            found = look(facts, self.objective, state, progress.origin)
             self.seen = Seen(progress.arrived, facts, found)
             if found.stationary:
                 return claim
             away = None
-            if progress.look_below < math.inf:
+            if self.order == 1 and progress.looks >= PATIENCE:
                 away = receding(self._case(progress, claim, state, facts, found))
+        progress.looks += 1
         progress.look_below = found.shrink * state.gradient_norm
         return away
 
@@ -79,6 +87,20 @@ class Examiner:
         progress.look_below = LEAST_SHRINK * progress.state.gradient_norm
         return None
 
+    def falls_forever(self, progress: Progress) -> bool:
+        """Whether f, far below anything it showed at the start, goes on falling along the run's way.
+
+        A start in the flat of exp(-x^2) shows nothing of the well in the middle.
+        """
+        if progress.state.value == -math.inf:
+            return True
+        if not progress.state.value < progress.unbounded_below:
+            return False
+        with np.errstate(all="ignore"):
+            found = falls_on(self.objective, progress.state, progress.origin)
+        progress.unbounded_below = UNBOUNDED_AGAIN * progress.state.value
+        return found
+
     def concluded(
         self, progress: Progress, point: Point, finding: Finding, gradients: int
     ) -> tuple[Finding, CurvatureFacts, Look]:
@@ -87,7 +109,15 @@ class Examiner:
         facts, found = self._examined(progress, at, point, finding, gradients)
         case = self._case(progress, finding, at, facts, found)
         facts = probed(case)
-        return concluded(replace(case, facts=facts)), facts, found
+        if found.idle and facts.verdict == "minimum":
+            facts = replace(facts, verdict="flat", note=f"It does not depend on {self._named(found.idle)} there.")
+        finding = concluded(replace(case, facts=facts))
+        if finding.status is Status.RECEDING:
+            facts = replace(facts, verdict="unverified", note=NOT_STATIONARY)
+        return finding, facts, found
+
+    def _named(self, which: tuple[int, ...]) -> str:
+        return named(self.objective, which, self.objective.size)
 
     def _examined(
         self, progress: Progress, at: State, point: Point, finding: Finding, gradients: int
@@ -97,24 +127,21 @@ class Examiner:
         Evaluated anew only where it decides something: at a claim of a minimum, and where a run has stalled or used up
         its iterations, if it has cost so much that this does not matter.
         """
-        if self.seen is not None and self.seen.iteration == point.iteration:
-            if finding.status.success:
-                return self.seen.facts, self.seen.look
-            if finding.status is Status.RECEDING:
-                return replace(self.seen.facts, verdict="unverified", note=NOT_STATIONARY), self.seen.look
+        seen, claimed = self.seen, finding.status.success or finding.status is Status.RECEDING
+        if seen is not None and seen.iteration == point.iteration and claimed:
+            return seen.facts, seen.look
         wanted = finding.status.success or finding.status in UNDECIDED
         late = finding.status is Status.MAX_ITERATIONS and gradients >= GRADIENTS_PER_COLUMN * self.objective.size
         if not (wanted or late or exact_at_hand(self.objective, at)):
             return unverified(NOT_STATIONARY), Look(False)
         facts = curvature_at(self.objective, at, gradients)
-        found = look(facts, self.objective, at, progress.first_value)
+        found = look(facts, self.objective, at, progress.origin)
         if wanted or facts.verdict == "unverified":
             return facts, found
         return replace(facts, verdict="unverified", note=NOT_STATIONARY), found
 
     def _case(self, progress: Progress, finding: Finding, at: State, facts: CurvatureFacts, found: Look) -> Case:
-        origin, first = progress.origin, progress.first_value
-        return Case(self.objective, finding, at, facts, found, origin, first, self.trusting, self.patient)
+        return Case(self.objective, finding, at, facts, found, progress.origin, self.trusting, self.patient)
 
 
 def _state_at(progress: Progress, point: Point, affine: bool) -> State:

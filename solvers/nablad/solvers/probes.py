@@ -30,15 +30,16 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.solvers.evidence import CurvatureFacts, affordable
 from nablad.solvers.linalg.symmetric import Curvature, factorize
-from nablad.solvers.linalg.vectors import is_finite, norm
+from nablad.solvers.linalg.vectors import is_finite, norm, ratio
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
+from nablad.solvers.progress import Point
+from nablad.solvers.verification import WEAK, insignificant, roundoff, weak_parameters
 
-NOISE = 100.0
-"""Roundings that an evaluation is taken to make."""
 DISTANCES = (1e-4, 1e-2, 1.0)
 """Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
 DIRECTIONS = 4
@@ -49,46 +50,30 @@ LEVEL = 1e-4
 """What counts as no change: a flat direction is only known to the square root of roundoff."""
 HESSIANS = 6
 """So many at most."""
-WEAK = 1e-6
-"""A curvature is suspicious if over the whole way of the run it would have changed f by less than this share of what f
-did change: it was not this curvature that brought f down, and third derivatives may outweigh it."""
 MARGIN = 4.0
 """A value counts as lower if it is so by this multiple of what Newton's step promises."""
 
 
-def roundoff(facts: CurvatureFacts, value: float, theta: FloatArray) -> float:
-    """How far the value of f at theta is uncertain.
-
-    A sum of squares rounds in its residual, by eps ||D theta|| where f is ||r||^2: 2 ||r|| times that, and its square,
-    may exceed eps |f| by far.
-    """
-    eps = float(np.finfo(theta.dtype).eps)
-    size = math.sqrt(abs(value))
-    spectrum = facts.spectrum
-    moved = 0.0 if spectrum is None else norm(spectrum.scale * theta[spectrum.free])
-    return NOISE * eps * (size * size + size * moved + eps * moved * moved)
-
-
-def suspicious(facts: CurvatureFacts, at: State, origin: FloatArray, first_value: float) -> bool:
-    """Whether the smallest curvature is too weak to be taken for a minimum's."""
+def suspicious(facts: CurvatureFacts, at: State, origin: Point) -> bool:
+    """Whether the curvature is too weak along some direction to be taken for a minimum's."""
     if facts.spectrum is None or facts.verdict not in ("minimum", "flat"):
         return False
-    if facts.verdict == "flat":
+    if facts.verdict == "flat" or weak_parameters(facts, at, origin).size:
         return True
     spectrum = facts.spectrum
-    way = norm(spectrum.scale * (at.theta - origin)[spectrum.free])
-    return float(spectrum.values[0]) * way**2 < WEAK * (first_value - at.value)
+    way = norm(spectrum.scale * (at.theta - origin.theta)[spectrum.free])
+    return float(spectrum.values[0]) * way**2 < WEAK * (origin.value - at.value)
 
 
-def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatArray) -> float | None:
-    """A value of f near the point that is lower than any stationary point of the model there; None if none is found."""
+def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point) -> float | None:
+    """A value of f near the point, lower by more than a stationary point may have to gain; None if none is found."""
     if facts.spectrum is None:
         return None
     promised = facts.decrement if facts.decrement is not None and math.isfinite(facts.decrement) else 0.0
-    blur = roundoff(facts, at.value, at.theta) + MARGIN * promised
-    unit = max(norm(at.theta), norm(at.theta - origin)) or 1.0
+    blur = roundoff(facts, at.value, at.theta) + MARGIN * promised + insignificant(facts, at, origin)
+    unit = max(norm(at.theta), norm(at.theta - origin.theta)) or 1.0
     level: list[FloatArray] = []
-    for direction in _directions(facts, at.theta.size):
+    for direction in _directions(facts, weak_parameters(facts, at, origin), at.theta.size):
         for side in (unit, -unit):
             for corrected in (False, True) if _has_valley(facts) else (False,):
                 change = _first_change(objective, facts, at, side * direction, blur, corrected)
@@ -158,8 +143,10 @@ def _bottom(objective: Objective, facts: CurvatureFacts, theta: FloatArray) -> F
     return _inside(objective, moved) if bool(np.isfinite(moved).all()) else theta
 
 
-def _directions(facts: CurvatureFacts, size: int) -> Iterator[FloatArray]:
-    """Flat directions of length 1: eigenvectors and mixtures; the weakest one alone where none is flat."""
+def _directions(facts: CurvatureFacts, weak: NDArray[np.intp], size: int) -> Iterator[FloatArray]:
+    """Directions of length 1: of weak parameters, of no curvature, and mixtures of these, else of the least."""
+    for j in weak[:DIRECTIONS]:
+        yield np.where(np.arange(size) == j, 1.0, 0.0)
     spectrum = facts.spectrum
     assert spectrum is not None
     flat = spectrum.flat
@@ -183,20 +170,29 @@ RISE = 1e4
 """In roundoffs of f: what the model must promise at the end of the ray."""
 
 
-def recedes(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatArray, fallen: float) -> float | None:
+def recedes(
+    objective: Objective, facts: CurvatureFacts, at: State, origin: Point, weak: tuple[int, ...] = ()
+) -> float | None:
     """How far on, in multiples of Newton's step, f has not risen although the model says it must have; else None.
 
-    The model along the step s is f + d (t^2 - 2 t). Where there is no curvature, the way of the run takes the place of
-    s. f must not fall by much either: beyond an inflection as that of x^3 it does, and the run had better go on.
-    `fallen` is what the run has gained.
+    The model along the step s is f + d (t^2 - 2 t); with `weak` parameters, s is theirs alone. Where there is no
+    curvature, the way of the run takes the place of s. f must not fall by much either: beyond an inflection as that of
+    x^3 it does, and the run had better go on.
     """
-    if facts.step is None or facts.decrement is None or not facts.decrement > 0.0:
+    if facts.step is None or facts.decrement is None:
         return None
-    blur = roundoff(facts, at.value, at.theta)
     if facts.decrement == math.inf:
-        return 1e3 if _levels_off(objective, facts, at, 1e3 * (at.theta - origin), fallen) else None
-    far = max(1e3, math.sqrt(RISE * blur / facts.decrement))
-    return far if _levels_off(objective, facts, at, far * facts.step, DEPTH * facts.decrement) else None
+        return (
+            1e3 if _levels_off(objective, facts, at, 1e3 * (at.theta - origin.theta), origin.value - at.value) else None
+        )
+    step, decrement = facts.step, facts.decrement
+    if weak and facts.diagonal is not None:
+        step = np.where(np.isin(np.arange(step.size), weak), step, 0.0)
+        decrement = 0.5 * float(np.nansum(np.abs(facts.diagonal) * step**2))
+    far = min(max(1e3, math.sqrt(ratio(RISE * roundoff(facts, at.value, at.theta), decrement))), 1e100)
+    # Where the promise has underflowed, all that is left of f is too small to matter.
+    deep = DEPTH * decrement or abs(at.value)
+    return far if _levels_off(objective, facts, at, far * step, deep) else None
 
 
 DEPTH = 100.0
@@ -229,13 +225,13 @@ POWER = 2.0
 """The slopes of a power agree within this factor."""
 
 
-def plateau_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, origin: FloatArray) -> bool:
+def plateau_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, origin: Point) -> bool:
     """Whether f has come to rest where it is flat only by its roundoff, on a way without end.
 
     The way is what the run has gone along flat directions, or what some one parameter has gone along them.
     """
-    way = _flat_part(facts, at.theta - origin)
-    grown = np.abs(way) / np.where(origin != 0.0, np.abs(origin), 1.0)
+    way = _flat_part(facts, at.theta - origin.theta)
+    grown = np.abs(way) / np.where(origin.theta != 0.0, np.abs(origin.theta), 1.0)
     alone = [np.where(np.arange(way.size) == i, way, 0.0) for i in np.argsort(-grown)[:SINGLE_WAYS]]
     return any(_rests_at_infinity(objective, facts, at, some) for some in (way, *alone))
 
@@ -263,12 +259,12 @@ def _rests_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, w
     return inner <= outer / POWER
 
 
-def ran_away(facts: CurvatureFacts, at: State, origin: FloatArray) -> float | None:
+def ran_away(facts: CurvatureFacts, at: State, origin: Point) -> float | None:
     """By which factor a parameter has grown, if by more than RUN_AWAY, to where f is flat; None else."""
     if facts.verdict != "flat":
         return None
-    started = origin != 0.0
-    grown = float(np.max(np.abs(at.theta[started] / origin[started]), initial=0.0))
+    started = origin.theta != 0.0
+    grown = float(np.max(np.abs(at.theta[started] / origin.theta[started]), initial=0.0))
     return grown if grown > RUN_AWAY else None
 
 
@@ -279,3 +275,36 @@ def _flat_part(facts: CurvatureFacts, way: FloatArray) -> FloatArray:
     part = np.zeros_like(way)
     part[spectrum.free] = (flat @ (flat.T @ (spectrum.scale * way[spectrum.free]))) / spectrum.scale
     return part
+
+
+ONWARD = (10.0, 1e3)
+
+
+def falls_on(objective: Objective, at: State, origin: Point) -> bool:
+    """Whether f goes on falling far along the run's way."""
+    values = [objective.value(_inside(objective, at.theta + share * (at.theta - origin.theta))) for share in ONWARD]
+    return at.value > values[0] > values[1] or -math.inf in values
+
+
+NEIGHBOURS = 4
+STEPS = (-2.0, -1.0, 1.0, 2.0, 3.0)
+
+
+def noise(objective: Objective, at: State) -> float:
+    """What rounding theta does to f, from its values at the nearest neighbours of theta (after More and Wild 2011)."""
+    eps = float(np.finfo(at.theta.dtype).eps)
+    signs = np.random.default_rng(0)
+    changes = []
+    for k in range(1, NEIGHBOURS + 1):
+        move = np.where(signs.random(at.theta.size) < 0.5, -1.0, 1.0) * (k * eps) * at.theta
+        theta = _inside(objective, np.asarray(at.theta + move, at.theta.dtype))
+        changes.append(abs(objective.value(theta) - at.value))
+    return max((change for change in changes if math.isfinite(change)), default=0.0)
+
+
+def level(objective: Objective, facts: CurvatureFacts, at: State) -> bool:
+    """Whether f does not show what Newton's step promises: the same at its end, and nowhere near it lower."""
+    if facts.step is None:
+        return False
+    values = {k: objective.value(_inside(objective, at.theta + k * facts.step)) for k in STEPS}
+    return values[1.0] == at.value and all(value >= at.value for value in values.values())

@@ -56,12 +56,16 @@ class Progress:
     calm_gradient_norm: float
     """Where `stalled` steps in a row began: a slow run's steps are each too small to see, and their sum is not."""
     stalled: int
-    origin: FloatArray
+    origin: Point
     """Where the run began."""
     lengths: list[float]
     """The relative steps at the last accepted points, the newest last."""
     look_below: float
     """A point that passes a test is looked at only if its gradient norm is below this; each look in vain lowers it."""
+    looks: int
+    """Made in vain."""
+    unbounded_below: float
+    """A value that seems to fall forever is looked at only if it is below this."""
     counts: Counters
     seconds: Seconds
     first_trouble: Trouble | None
@@ -81,9 +85,11 @@ class Progress:
             calm_value=state.value,
             calm_gradient_norm=state.gradient_norm,
             stalled=0,
-            origin=state.theta,
+            origin=Point.of(state, 0),
             lengths=[state.relative_step],
             look_below=math.inf,
+            looks=0,
+            unbounded_below=math.inf,
             counts=Counters(),
             seconds=Seconds(0.0, 0.0, 0.0),
             first_trouble=None,
@@ -115,6 +121,7 @@ def save(progress: Progress, method: Method[Any], size: int) -> bytes:
     fields = fields_of(progress) | {
         "state": fields_of(progress.state),
         "best": fields_of(progress.best),
+        "origin": fields_of(progress.origin),
         "counts": asdict(progress.counts),
         "seconds": asdict(progress.seconds),
         "first_trouble": None if progress.first_trouble is None else fields_of(progress.first_trouble),
@@ -138,6 +145,7 @@ def restore(data: bytes, method: Method[Any], objective: Objective) -> Progress:
             | {
                 "state": method.state_type(**fields["state"]),
                 "best": Point(**fields["best"]),
+                "origin": Point(**fields["origin"]),
                 "counts": Counters(**fields["counts"]),
                 "seconds": Seconds(**fields["seconds"]),
                 "first_trouble": _trouble(fields["first_trouble"]),

@@ -162,7 +162,9 @@ def scaled_gradient(state: State, bounds: Bounds | None) -> float:
 
 
 def _small_in_any_units(view: View, relative: float) -> bool:
-    return view.state.column_norms is None or scaled_gradient(view.state, view.bounds) <= relative * view.first_scaled_gradient
+    if view.state.column_norms is None:
+        return True
+    return scaled_gradient(view.state, view.bounds) <= relative * view.first_scaled_gradient
 
 
 COSINE_MARGIN = 10.0

@@ -13,6 +13,8 @@ no units, t = ||D s|| / ||D theta|| with Newton's step s and the diagonal D^2 of
   nor with the units of any parameter.
 - t <= eps^(1/2) is half of theta's digits, which is all that values of f can tell of it. What Newton's model leaves out
   is of the third order, a share t of d. On 1 + exp(-x) the step is 1 wherever one is: d gets small, and t does not.
+- A parameter that f has come to depend on ever less has a D_j of next to nothing, and its step no part in t. Those
+  whose curvature does not explain what f has lost by them are weak; their |s_j| / |theta_j| counts, too.
 - Where no value of f can tell anything more, d <= 100 eps |f|, an ill-conditioned step may stay longer, t <= eps^(1/3).
 
 or if the gradient is what rounding makes of zero: each component within 4 eps |H| |theta|, or, for a sum of squares,
@@ -29,20 +31,31 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.linalg.vectors import norm, ratio
 from nablad.solvers.methods.base import State
-from nablad.solvers.objective import Objective
+from nablad.solvers.objective import FloatArray, Objective
+from nablad.solvers.progress import Point
 
 DROP_SHARE = 1e-3
 """A theta near zero is measured by this share of the run's whole way."""
 ROUNDOFF_DECREASE = 100.0
 """In eps |f|: what no value of f can show."""
+NOISE = 100.0
+"""Roundings that an evaluation is taken to make."""
 COSINE_MARGIN = 10.0
 LEAST_SHRINK, MOST_SHRINK = 0.03, 0.5
 """How far the gradient must fall before the next look: by what is missing, but at least by half, so that there are at
 most some forty looks in a run, and not by so much that a superlinear method makes idle steps."""
+
+
+WEAK = 1e-6
+"""A parameter is weak if its curvature, over its way, would have changed f by less than this share of what f lost,"""
+RESPONSIBLE = 1e-3
+"""though by its slope at the start it may well have brought about this share of it: then it was not this curvature that
+brought f down, and third derivatives may outweigh it."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +69,64 @@ class Look:
     """t, the relative length of Newton's step."""
     short: bool = True
     """Whether t is small, whatever d."""
+    weak: tuple[int, ...] = ()
+    """The weak parameters, where it is their step that is long."""
+    idle: tuple[int, ...] = ()
+    """Weak parameters that do not matter at all where the others are now: f is the same with their values of the start.
+    """
 
 
-def look(facts: CurvatureFacts, objective: Objective, at: State, first_value: float) -> Look:
-    """Whether the point of the facts is stationary, by Newton's step from it. `first_value` is f at the start."""
+def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) -> Look:
+    """Whether the point of the facts is stationary, by Newton's step from it. The run began at `origin`."""
     if facts.decrement is None:
         return Look(True)
     eps = float(np.finfo(at.theta.dtype).eps)
-    size = _natural(facts, at, first_value)
-    t = _relative_step(facts, size)
+    size = _natural(facts, at, origin)
     allowed = _allowed(at.value, size, eps)
     blurred = ROUNDOFF_DECREASE * eps * abs(at.value)
     longest = eps ** (1 / 3) if facts.decrement <= blurred else eps**0.5
+    weak, of_weak = _weak_step(facts, at, origin)
+    idle: tuple[int, ...] = ()
+    if of_weak > longest and _idle(objective, facts, at, origin, weak):
+        weak, of_weak, idle = (), 0.0, weak
+    t = max(_relative_step(facts, size), of_weak)
+    told = weak if of_weak > longest else ()
     if facts.decrement <= allowed and t <= longest:
-        return Look(True, step=t)
-    if facts.over_roundoff <= 1.0 or orthogonal(objective, at):
-        return Look(True, step=t, short=t <= longest)
+        return Look(True, step=t, idle=idle)
+    if not told and (facts.over_roundoff <= 1.0 or orthogonal(objective, at)):
+        return Look(True, step=t, short=t <= longest, idle=idle)
     missing = min(math.sqrt(ratio(allowed, facts.decrement)), ratio(longest, t))
-    return Look(False, min(max(missing, LEAST_SHRINK), MOST_SHRINK), t, t <= longest)
+    return Look(False, min(max(missing, LEAST_SHRINK), MOST_SHRINK), t, t <= longest, told, idle)
 
 
-def _natural(facts: CurvatureFacts, at: State, first_value: float) -> float:
+def weak_parameters(facts: CurvatureFacts, at: State, origin: Point) -> NDArray[np.intp]:
+    """Which parameters are weak."""
+    drop = origin.value - at.value
+    if facts.diagonal is None or not 0.0 < drop < math.inf:
+        return np.zeros(0, np.intp)
+    moved = np.abs(at.theta - origin.theta)
+    explained = np.abs(facts.diagonal) * moved**2
+    return np.flatnonzero((np.abs(origin.gradient) * moved >= RESPONSIBLE * drop) & (explained < WEAK * drop))
+
+
+def _weak_step(facts: CurvatureFacts, at: State, origin: Point) -> tuple[tuple[int, ...], float]:
+    """The weak parameters, and the longest of their relative steps."""
+    weak = weak_parameters(facts, at, origin)
+    if not weak.size or facts.step is None:
+        return (), 0.0
+    size = np.maximum(np.abs(at.theta), DROP_SHARE * np.abs(at.theta - origin.theta))[weak]
+    return tuple(weak.tolist()), float(np.max(np.abs(facts.step[weak]) / size))
+
+
+def _idle(objective: Objective, facts: CurvatureFacts, at: State, origin: Point, weak: tuple[int, ...]) -> bool:
+    """Whether f is the same with these parameters back at the start: a bias of a unit whose weights are zero."""
+    back = np.where(np.isin(np.arange(at.theta.size), weak), origin.theta, at.theta)
+    return abs(objective.value(back) - at.value) <= roundoff(facts, at.value, at.theta)
+
+
+def _natural(facts: CurvatureFacts, at: State, origin: Point) -> float:
     """N: the length of theta in units of the curvature."""
-    drop = DROP_SHARE * math.sqrt(2.0 * max(first_value - at.value, 0.0))
+    drop = DROP_SHARE * math.sqrt(2.0 * max(origin.value - at.value, 0.0))
     if facts.spectrum is None:
         return drop
     return max(norm(facts.spectrum.scale * at.theta[facts.spectrum.free]), drop)
@@ -95,12 +143,27 @@ def _allowed(value: float, size: float, eps: float) -> float:
     return float(tight * max(abs(value), 0.5 * tight * size * size))
 
 
-def promises_little(facts: CurvatureFacts, at: State, first_value: float) -> bool:
+def insignificant(facts: CurvatureFacts, at: State, origin: Point) -> float:
+    """What f may still have to gain at a point that counts as stationary."""
+    return _allowed(at.value, _natural(facts, at, origin), float(np.finfo(at.theta.dtype).eps))
+
+
+def promises_little(facts: CurvatureFacts, at: State, origin: Point) -> bool:
     """Whether f has as good as nothing left to gain, however far theta may be: the half of `look` that concerns f."""
-    if facts.decrement is None:
-        return True
-    eps = float(np.finfo(at.theta.dtype).eps)
-    return facts.decrement <= _allowed(at.value, _natural(facts, at, first_value), eps)
+    return facts.decrement is None or facts.decrement <= insignificant(facts, at, origin)
+
+
+def roundoff(facts: CurvatureFacts, value: float, theta: FloatArray) -> float:
+    """How far the value of f at theta is uncertain.
+
+    A sum of squares rounds in its residual, by eps ||D theta|| where f is ||r||^2: 2 ||r|| times that, and its square,
+    may exceed eps |f| by far.
+    """
+    eps = float(np.finfo(theta.dtype).eps)
+    size = math.sqrt(abs(value))
+    spectrum = facts.spectrum
+    moved = 0.0 if spectrum is None else norm(spectrum.scale * theta[spectrum.free])
+    return NOISE * eps * (size * size + size * moved + eps * moved * moved)
 
 
 def orthogonal(objective: Objective, at: State) -> bool:
