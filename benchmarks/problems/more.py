@@ -73,6 +73,10 @@ class Problem:
         """Whether f is that of a known minimum: within 1e-8 of it relatively, or below 1e-12 where it is zero."""
         return any(near(value, minimum.value) for minimum in self.minima)
 
+    def lowest(self, value: float) -> bool:
+        """Whether f is that of the lowest minimum known."""
+        return near(value, self.minima[0].value)
+
 
 def near(value: float, minimum: float) -> bool:
     return abs(value - minimum) <= (RELATIVE * abs(minimum) if minimum else ABSOLUTE)
