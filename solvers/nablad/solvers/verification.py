@@ -176,13 +176,10 @@ def orthogonal(objective: Objective, at: State) -> bool:
     return bool((cosines <= COSINE_MARGIN * float(np.finfo(at.theta.dtype).eps)).all())
 
 
-PRODUCTS = 25
-
-
-def disproved(objective: Objective, at: State) -> float | None:
+def disproved(objective: Objective, at: State, products: int) -> float | None:
     """A lower bound of the decrement, where it shows that f is not minimized to half of its digits; None else.
 
-    Conjugate gradients on H s = -g from s = 0, for at most PRODUCTS products. Where they meet negative curvature, a
+    Conjugate gradients on H s = -g from s = 0, for at most so many products. Where they meet negative curvature, a
     gradient that is not roundoff lets f fall further.
     """
     gradient = at.gradient if objective.bounds is None else objective.bounds.projected(at.theta, at.gradient)
@@ -192,7 +189,7 @@ def disproved(objective: Objective, at: State) -> float | None:
     residual, direction = gradient, -gradient
     square = first = float(residual.dot(residual))
     decrement = 0.0
-    for _ in range(PRODUCTS):
+    for _ in range(products):
         if not square > 1e-4 * first > 0.0:
             return None
         product = objective.hvp(at.theta, direction)
