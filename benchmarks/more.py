@@ -108,7 +108,7 @@ def unsolved(results: Mapping[str, Results]) -> str:
 
 
 def main() -> str:
-    parts: list[Any] = [" ".join((__doc__ or "").split("\n\n", 1)[1].split())]
+    parts: list[Any] = [(__doc__ or "").split("\n\n", 1)[1].strip()]
     for title, contenders, residual in (
         ("As a scalar function", SCALAR, False),
         ("As a residual whose squares are summed", RESIDUAL, True),

@@ -136,7 +136,7 @@ def main() -> str:
     return "\n\n".join(
         [
             describe("numpy", "scipy"),
-            " ".join((__doc__ or "").split("\n\n", 1)[1].split()),
+            (__doc__ or "").split("\n\n", 1)[1].strip(),
             f"### Linear: correct digits\n\n{linear_sets()}",
             f"### Nonlinear: 54 runs\n\n{summary(results)}",
             f"### Nonlinear: correct digits, start 1 / start 2\n\n{by_problem(results)}",
