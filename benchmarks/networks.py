@@ -9,8 +9,8 @@ running mean of its batches' losses.
 
 **Minima.** A tanh network of 225 parameters fitted to 400 rows of a noisy function; from ten random starts, Newton()
 and then GradientDescent() with the seconds that Newton took. The ridge is small: without one the smallest curvature is
-too near to zero to be told from it, while a ridge of 1e-5 may remove whole units, whose biases then move nothing, so that
-no minimum is strict.
+too near to zero to be told from it, while a ridge of 1e-5 may remove a whole unit, whose bias then moves nothing, so
+that the minimum is not strict.
 """
 
 from __future__ import annotations
