@@ -24,7 +24,7 @@ def exponential() -> Problem:
 
 
 def quadratic() -> Problem:
-    return Problem(o.quadratic([1.0, 5.0, 20.0]), np.zeros(3), 3.0)
+    return Problem(o.quadratic([5.0, 10.0, 20.0]), np.zeros(3), 3.0)
 
 
 def hill() -> Problem:

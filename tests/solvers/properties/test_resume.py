@@ -23,7 +23,7 @@ RESUMED = {
 @pairs(every(), RESUMED)
 def test_resume_equals_uninterrupted(variant, problem) -> None:
     """Bit for bit, from every checkpoint, counts included."""
-    stopping = Stopping(max_iterations=15)
+    stopping = Stopping(max_iterations=9)
     start = problem().start
     whole = list(run(problem().f, variant.method, start, stopping, checkpoint_every=1))
     expected = trace(whole)
