@@ -108,9 +108,12 @@ class Metered:
         self.limits.spend()
         begin = perf_counter()
         try:
-            return self.inner.linearize(theta)
+            line = self.inner.linearize(theta)
         finally:
             self.seconds += perf_counter() - begin
+        if is_trouble(line.value, line.gradient):
+            self._note("gradient" if isfinite(line.value) else "value", line.value, theta)
+        return _MeteredLinearization(self, line)
 
     def residual(self, theta: FloatArray) -> FloatArray:
         begin = perf_counter()
@@ -202,5 +205,23 @@ class _MeteredBatch:
         begin = perf_counter()
         try:
             return self._inner.value_and_gradient(theta)
+        finally:
+            self._owner.seconds += perf_counter() - begin
+
+
+class _MeteredLinearization:
+    """A linearization whose products pass through the same limits and clock."""
+
+    def __init__(self, owner: Metered, inner: Linearization) -> None:
+        self._owner = owner
+        self._inner = inner
+        self.value = inner.value
+        self.gradient = inner.gradient
+
+    def hvp(self, v: FloatArray) -> FloatArray:
+        self._owner.limits.checkpoint()
+        begin = perf_counter()
+        try:
+            return self._inner.hvp(v)
         finally:
             self._owner.seconds += perf_counter() - begin

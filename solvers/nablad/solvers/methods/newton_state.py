@@ -33,8 +33,14 @@ class NewtonState(AffineState):
     """The curvature that the next step will use: "hessian", or "gauss_newton" for 2 J'J."""
     gauss_newton_steps: int = 0
     """How many of the steps so far used 2 J'J."""
-    pairs: FloatArray | None = None
-    """Directions and their products with the Hessian, (2 k, p), where conjugate gradients collect them."""
+    at_edge: bool = False
+    """Whether the radius alone keeps `direction` from being longer (conjugate gradients)."""
+    forcing: float = 0.0
+    """The share of the gradient that conjugate gradients left of it."""
+    scaled_gradient: float = 0.0
+    """||D^-1 g||, of the free parameters (conjugate gradients)."""
+    scale_age: int = 0
+    """Iterations since the diagonal was last estimated (conjugate gradients)."""
 
 
 def relative_length(scale: FloatArray, step: FloatArray, theta: FloatArray, widest: FloatArray) -> float:

@@ -132,7 +132,7 @@ def first_radius(state: NewtonState, scale: FloatArray, settings: TrustRegion) -
     share = 1.0 if settings.initial_radius is None else settings.initial_radius
     length = norm(scale * state.theta) or norm(scale * state.direction)
     # From a stationary point at the origin nothing tells how far to go: a unit of the parameters is tried.
-    return share * (length or norm(scale) / math.sqrt(scale.size))
+    return share * (length or norm(scale) / math.sqrt(max(scale.size, 1)))
 
 
 class _Proposer:
