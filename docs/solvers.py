@@ -97,12 +97,13 @@ def numbers_in_state(cls: Any, p: int) -> int:
     method = cls(**{field.name: REQUIRED[field.name] for field in fields(cls) if default(field) is MISSING})
     limits = Limits(Control(), model.objective().counters)
     objective = Metered(model.objective(), limits)
-    found = method.init(objective, model.initial(), limits)
     largest = 0
-    for _ in range(14):
-        arrays = {id(v): v.size for v in vars_of(found).values() if isinstance(v, np.ndarray)}
-        largest = max(largest, sum(arrays.values()))
-        found = method.step(objective, found, limits)
+    with np.errstate(all="ignore"):
+        found = method.init(objective, model.initial(), limits)
+        for _ in range(14):
+            arrays = {id(v): v.size for v in vars_of(found).values() if isinstance(v, np.ndarray)}
+            largest = max(largest, sum(arrays.values()))
+            found = method.step(objective, found, limits)
     return largest
 
 
