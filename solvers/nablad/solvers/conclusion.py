@@ -6,6 +6,7 @@ does has the last word.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -111,16 +112,17 @@ def receding(case: Case) -> Finding | None:
 
 
 def _stalled_at_a_minimum(case: Case) -> Finding | None:
-    """What stalled did so where it should: Newton's decrement decides."""
-    if case.finding.status not in UNDECIDED or case.facts.verdict not in ("minimum", "flat"):
+    """What stalled, or used up its iterations, did so where it should: Newton's decrement decides."""
+    late = case.finding.status is Status.MAX_ITERATIONS and case.look.stationary
+    if not (late or case.finding.status in UNDECIDED) or case.facts.verdict not in ("minimum", "flat"):
         return None
     near = case.look.step <= float(np.finfo(case.at.theta.dtype).eps) ** (1 / 3)
     if case.facts.below is not None or not near or not _as_low_as_seen(case):
         return None
     return Finding(
         Status.ROUNDOFF,
-        f"The run stalled (gradient norm {case.at.gradient_norm:.3e}), but where it should: all that Newton's step "
-        f"still promises is a decrease of {case.facts.decrement or 0.0:.1e} of the value {case.at.value:.10g}.",
+        f"The run passed no test (gradient norm {case.at.gradient_norm:.3e}), but ended where it should: all that "
+        f"Newton's step still promises is a decrease of {case.facts.decrement or 0.0:.1e} of {case.at.value:.10g}.",
     )
 
 
@@ -128,8 +130,11 @@ def _as_low_as_seen(case: Case) -> bool:
     """Whether what Newton's step promises is nothing, or nothing that values of f could show."""
     if promises_little(case.facts, case.at, case.origin):
         return True
-    seen = NOISE_MARGIN * noise(case.objective, case.at)
-    return (case.facts.decrement or 0.0) <= seen or level(case.objective, case.facts, case.at)
+    decrement, eps = case.facts.decrement or 0.0, float(np.finfo(case.at.theta.dtype).eps)
+    if not decrement <= max(math.sqrt(eps) * abs(case.at.value), eps * (case.origin.value - case.at.value)):
+        return False
+    lost = decrement <= NOISE_MARGIN * noise(case.objective, case.at)
+    return lost or level(case.objective, case.facts, case.at)
 
 
 NOISE_MARGIN = 4.0
@@ -137,7 +142,13 @@ NOISE_MARGIN = 4.0
 
 
 def _ended_too_early(case: Case) -> Finding | None:
-    """The method proposed its end, and Newton's step from there disagrees."""
+    """The method proposed its end, and Newton's step from there disagrees.
+
+    A linear problem solved by its triangle is excepted: the method has refined its step with more digits than a gradient
+    has.
+    """
+    if case.objective.capabilities.affine and case.at.triangle is not None:
+        return None
     if not case.claims or case.trusting or not case.decided or case.look.stationary:
         return None
     if promises_little(case.facts, case.at, case.origin):
@@ -166,7 +177,8 @@ CORRECTIONS: tuple[Callable[[Case], Finding | None], ...] = (
 def probed(case: Case) -> CurvatureFacts:
     """The facts, with a lower value nearby if the curvature is too weak to rule one out and probing finds it."""
     facts, finding = case.facts, case.finding
-    if not (case.claims or finding.status in UNDECIDED) or case.objective.capabilities.quadratic:
+    late = finding.status is Status.MAX_ITERATIONS and case.look.stationary
+    if not (case.claims or late or finding.status in UNDECIDED) or case.objective.capabilities.quadratic:
         return facts
     if not suspicious(facts, case.at, case.origin):
         return facts

@@ -269,10 +269,11 @@ DRIFT = 10.0
 
 
 def _blur(spectrum: Spectrum, step: FloatArray, theta: FloatArray) -> float:
-    """How far the curvature here is from that at the stationary point, Newton's step away."""
+    """How far the curvature here is from that at the stationary point, Newton's step away; 0 where that is far."""
     free, scale = spectrum.free, spectrum.scale
-    away = min(ratio(norm(scale * step[free]), norm(scale * theta[free])), 1.0)
-    return DRIFT * away * float(np.abs(spectrum.values).max())
+    away = ratio(norm(scale * step[free]), norm(scale * theta[free]))
+    near = away <= float(np.finfo(theta.dtype).eps) ** (1 / 3)
+    return DRIFT * away * float(np.abs(spectrum.values).max()) if near else 0.0
 
 
 def _verdict(smallest: float, largest: float, zero: float, blur: float = 0.0) -> str:

@@ -139,7 +139,7 @@ class Examiner:
             return unverified(NOT_STATIONARY), Look(False)
         facts = curvature_at(self.objective, at, gradients)
         found = look(facts, self.objective, at, progress.origin)
-        if wanted or facts.verdict == "unverified":
+        if wanted or found.stationary or facts.verdict == "unverified":
             return facts, found
         return replace(facts, verdict="unverified", note=NOT_STATIONARY), found
 

@@ -7,7 +7,8 @@ there, the point is no minimum. Each probe is also moved to the bottom of the va
 Newton's step among these, since f may rise along every line and fall along a curve: (x - y^2)(x - 2 y^2), Peano's
 example. Where f does not change at all along a flat direction, the curvature far along it is looked at too: the merged
 terms of b1 exp(-b2 x) + b3 exp(-b4 x), b2 = b4, leave b1 - b3 open, and may be pulled apart with profit at another
-b1 - b3 only. Probes can disprove a minimum and never prove one.
+b1 - b3 only. A parameter without any influence where it is, the rate of a term that has died, is led back to 0, on a
+level way that may come out where f falls. Probes can disprove a minimum and never prove one.
 
 **At infinity?** A function such as exp(-x) or 1/x falls towards a limit that it has nowhere. Two signs of it:
 
@@ -19,8 +20,8 @@ b1 - b3 only. Probes can disprove a minimum and never prove one.
   at two distances; where f is only lost in roundoff, or underflows, it rises like exp(c d), and the slopes differ as
   the distances do.
 
-Cost: some 30 evaluations and 6 Hessians where a point is flat, 4 or 60 evaluations where a minimum may be at infinity,
-none elsewhere.
+Cost: some 30 to 300 evaluations and 6 Hessians where a point is flat, 4 or 60 evaluations where a minimum may be at
+infinity, none elsewhere.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ DISTANCES = (1e-4, 1e-2, 1.0)
 """Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
 DIRECTIONS = 4
 """Of the flat directions, so many eigenvectors, and so many mixtures of all of them."""
+WALK = tuple(2.0**-k for k in range(1, 61))
+"""Shares of a parameter without influence, down to next to nothing: a term such as exp(-b x) that is lost at b = 1000
+comes back on the way."""
 LEVEL_DISTANCES = (0.1, 0.03, 0.01, 0.3)
 """Where the curvature is looked at along a direction in which f does not change at all."""
 LEVEL = 1e-4
@@ -80,6 +84,10 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point)
                 if change < 0.0:
                     return at.value + change
             level += [_inside(objective, at.theta + share * side * direction) for share in LEVEL_DISTANCES]
+    for j in _without_influence(facts):
+        walked = _down_a_walk(objective, at, j, blur)
+        if walked is not None:
+            return walked
     if facts.verdict != "flat" or not affordable(objective, objective.counters.gradient):
         return None
     flat = (theta for theta in level if objective.value(theta) - at.value <= LEVEL * abs(at.value) + blur)
@@ -87,6 +95,26 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point)
         found = _falls(objective, at, theta, unit, blur)
         if found is not None:
             return found
+    return None
+
+
+def _without_influence(facts: CurvatureFacts) -> list[int]:
+    """Parameters whose own curvature is zero to working precision."""
+    if facts.diagonal is None or facts.verdict != "flat":
+        return []
+    sizes = np.abs(facts.diagonal)
+    bound = float(np.finfo(sizes.dtype).eps) ** 2 * float(np.nanmax(sizes, initial=0.0))
+    return [int(j) for j in np.flatnonzero(sizes <= bound)[:DIRECTIONS]]
+
+
+def _down_a_walk(objective: Objective, at: State, j: int, blur: float) -> float | None:
+    """The first value that is not f(theta) on parameter j's way to 0, if it is lower; f does not rise before it."""
+    for share in WALK:
+        theta = at.theta.copy()
+        theta[j] *= share
+        change = objective.value(_inside(objective, theta)) - at.value
+        if not abs(change) <= blur:
+            return at.value + change if change < 0.0 else None
     return None
 
 

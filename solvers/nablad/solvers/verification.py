@@ -6,7 +6,7 @@ no units, t = ||D s|| / ||D theta|| with Newton's step s and the diagonal D^2 of
 
     d <= eps^(2/3) max(|f|, eps^(2/3) N^2 / 2)    and    t <= eps^(1/2),        t = ||D s|| / N, N = ||D theta||
 
-- eps^(2/3) |f| is ten digits of f. Where the minimum is 0 there is no such scale; N^2 / 2 is then f's own, the
+- eps^(2/3) |f| is ten digits of f. Where the minimum is 0 (d is as good as all of f) that is no scale; N^2 / 2 is, the
   curvature over the length of theta, and a step of eps^(2/3) of theta reaches that share of it squared (Dennis and
   Schnabel 1996, section 7.2, for the exponent). A minimizer at 0 has no such scale either: N is not less than 1e-3
   sqrt(2 (f_0 - f)), which is a share of the same length at the start of a quadratic. None of this changes with f -> cf,
@@ -82,7 +82,7 @@ def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) 
         return Look(True)
     eps = float(np.finfo(at.theta.dtype).eps)
     size = _natural(facts, at, origin)
-    allowed = _allowed(at.value, size, eps)
+    allowed = _allowed(at.value, facts.decrement, size, eps)
     blurred = ROUNDOFF_DECREASE * eps * abs(at.value)
     longest = eps ** (1 / 3) if facts.decrement <= blurred else eps**0.5
     weak, of_weak = _weak_step(facts, at, origin)
@@ -138,19 +138,28 @@ def _relative_step(facts: CurvatureFacts, size: float) -> float:
     return ratio(norm(facts.spectrum.scale * facts.step[facts.spectrum.free]), size)
 
 
-def _allowed(value: float, size: float, eps: float) -> float:
+ALL_THAT_IS_LEFT = 0.25
+"""Where d is this share of |f| or more, the minimum may well be 0: near x^2k, d / f is k / (2 k - 1)."""
+
+
+def _allowed(value: float, decrement: float, size: float, eps: float) -> float:
     tight = eps ** (2 / 3)
-    return float(tight * max(abs(value), 0.5 * tight * size * size))
+    near_zero = decrement >= ALL_THAT_IS_LEFT * abs(value)
+    return float(tight * max(abs(value), 0.5 * tight * size * size if near_zero else 0.0))
 
 
 def insignificant(facts: CurvatureFacts, at: State, origin: Point) -> float:
-    """What f may still have to gain at a point that counts as stationary."""
-    return _allowed(at.value, _natural(facts, at, origin), float(np.finfo(at.theta.dtype).eps))
+    """What f may still have to gain at a point that counts as stationary, by its own size or by the curvature's."""
+    eps = float(np.finfo(at.theta.dtype).eps)
+    return _allowed(at.value, math.inf, _natural(facts, at, origin), eps)
 
 
 def promises_little(facts: CurvatureFacts, at: State, origin: Point) -> bool:
     """Whether f has as good as nothing left to gain, however far theta may be: the half of `look` that concerns f."""
-    return facts.decrement is None or facts.decrement <= insignificant(facts, at, origin)
+    if facts.decrement is None:
+        return True
+    eps = float(np.finfo(at.theta.dtype).eps)
+    return facts.decrement <= _allowed(at.value, facts.decrement, _natural(facts, at, origin), eps)
 
 
 def roundoff(facts: CurvatureFacts, value: float, theta: FloatArray) -> float:
