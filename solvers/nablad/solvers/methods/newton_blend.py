@@ -15,7 +15,8 @@ and Welsch (1981, NL2SOL), who had an approximation of the second sum where here
   sees no negative curvature.
 
 The Hessian is evaluated at every point, so that tests and verdict are exact; J only where 2 J'J is used or asked.
-Measured on NIST's 54 nonlinear runs: Hessian alone 48, 2 J'J alone 52, the blend 54.
+Measured on NIST's 54 nonlinear runs, solved and the median of function-equivalent evaluations (f 1, gradient 2, Hessian
+2 p, Jacobian p): the Hessian alone 48 and 163, 2 J'J for every step 54 and 165, the blend 54 and 115.
 """
 
 from __future__ import annotations
