@@ -75,9 +75,10 @@ def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
 def _undetermined(facts: CurvatureFacts, objective: Objective) -> str:
     """Which parameters the objective leaves open."""
     spectrum = facts.spectrum
-    if spectrum is None or facts.verdict != "flat" or not spectrum.flat.any():
+    if spectrum is None or facts.verdict != "flat":
         return ""
-    share = np.sum(spectrum.vectors[:, spectrum.flat] ** 2, axis=1)
+    flat = spectrum.flat if spectrum.flat.any() else np.arange(spectrum.values.size) == 0
+    share = np.sum(spectrum.vectors[:, flat] ** 2, axis=1)
     which = spectrum.free[share > min(INVOLVED, 0.5 * float(share.max()))]
     return f"It does not determine {named(objective, which, objective.size)}."
 

@@ -144,8 +144,8 @@ NOISE_MARGIN = 4.0
 def _ended_too_early(case: Case) -> Finding | None:
     """The method proposed its end, and Newton's step from there disagrees.
 
-    A linear problem solved by its triangle is excepted: the method has refined its step with more digits than a gradient
-    has.
+    A linear problem solved by its triangle is excepted: the method has refined its step with more digits than a
+    gradient has.
     """
     if case.objective.capabilities.affine and case.at.triangle is not None:
         return None

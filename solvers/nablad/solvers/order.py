@@ -13,18 +13,19 @@ from collections.abc import Sequence
 import numpy as np
 
 PAIRS = 2
-"""So many pairs of differences at least."""
+"""So many pairs of successive differences, the last ones, tell."""
 AGREEMENT = 2.0
 """Each pair by itself gives the order within this factor; else it is none."""
-STRAIGHT = 0.9
-"""How well, as the square of their correlation, log e_k must follow k to be called linear."""
+STRAIGHT = 0.98
+"""Where the square of the correlation of log e_k with k is this, the order is 1, whatever the last pairs say."""
+MANY = 8
+"""So many steps make a line."""
 
 
 def convergence_order(lengths: Sequence[float], roundoff: float) -> float | None:
     """q by least squares, from relative steps in the run's order; None where too few tell, or they do not agree.
 
-    Steps within `roundoff` are no steps. The last ones count, back to where they began to shrink without a break. Where
-    these disagree, as in a zigzag, a straight line through all of log e_k is still a linear order, 1.
+    Steps within `roundoff` are no steps.
     """
     sizes = [e for e in lengths if math.isfinite(e)]
     while sizes and sizes[-1] <= roundoff:
@@ -32,16 +33,13 @@ def convergence_order(lengths: Sequence[float], roundoff: float) -> float | None
     if len(sizes) < PAIRS + 2 or min(sizes) <= 0.0:
         return None
     logs = np.log(sizes)
-    falls = np.diff(logs)
-    rises = np.flatnonzero(falls >= 0.0)
-    tail = falls[int(rises[-1]) + 1 :] if rises.size else falls
-    tail = tail[-(PAIRS + 2) :]
-    if tail.size > PAIRS:
-        order = float(tail[1:].dot(tail[:-1]) / tail[:-1].dot(tail[:-1]))
-        orders = tail[1:] / tail[:-1]
-        if bool(((orders <= AGREEMENT * order) & (orders >= order / AGREEMENT)).all()):
-            return order
-    steps = np.arange(logs.size)
-    if logs.size < 2 * (PAIRS + 2) or not logs[-1] < logs[0] - math.log(2.0):
+    falling = logs.size >= MANY and logs[-1] < logs[0] - math.log(2.0)
+    if falling and float(np.corrcoef(np.arange(logs.size), logs)[0, 1]) ** 2 >= STRAIGHT:
+        return 1.0
+    falls = np.diff(logs)[-(PAIRS + 1) :]
+    if not bool((falls < 0.0).all()):
         return None
-    return 1.0 if float(np.corrcoef(steps, logs)[0, 1]) ** 2 >= STRAIGHT else None
+    order = float(falls[1:].dot(falls[:-1]) / falls[:-1].dot(falls[:-1]))
+    orders = falls[1:] / falls[:-1]
+    agree = (orders <= AGREEMENT * order) & (orders >= order / AGREEMENT)
+    return order if bool(agree.all()) else None
