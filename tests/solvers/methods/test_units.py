@@ -66,3 +66,17 @@ def test_with_an_initial_step_of_the_users_parameters_are_taken_as_they_are() ->
     problem, start = in_units(scale), scale * np.ones(2)
     solve(problem, BFGS(Wolfe(initial=1e-7)), start)
     assert np.array_equal(problem.seen[1], start - 1e-7 * problem.g(start))
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("start", [[1e-160, 1e5], [1e-200, 1.0]])
+def test_a_start_that_is_nearly_zero_tells_no_unit(method: Any, start: list[float]) -> None:
+    """x^2 / (1 + y^2): the gradient in such units underflows to zero, and Cauchy's step once divided by it."""
+    problem = o.Smooth(
+        f=lambda t: t[0] ** 2 / (1.0 + t[1] ** 2),
+        g=lambda t: np.array([2.0 * t[0] / (1.0 + t[1] ** 2), -2.0 * t[1] * (t[0] / (1.0 + t[1] ** 2)) ** 2]),
+        H=lambda t: np.diag([2.0 / (1.0 + t[1] ** 2), 0.0]),
+        size=2,
+    )
+    assert np.array_equal(units_of(np.array(start)), np.ones(2))
+    assert solve(problem, method, np.array(start)).value == 0.0

@@ -66,8 +66,10 @@ def cauchy_step(
     product = objective.hvp(theta, direction)
     size = norm(units * product)
     along = abs(float(direction.dot(product)))
-    if math.isfinite(size) and size > 0.0:
-        return 1.0 / max(along, 1e-2 * size), norm(product) / norm(direction)
+    bend = max(along, 1e-2 * size)
+    # Units of 1e-160 let both underflow.
+    if math.isfinite(size) and bend > 0.0 and norm(direction) > 0.0:
+        return 1.0 / bend, norm(product) / norm(direction)
     scale = norm(theta / units)
     return (0.1 * scale if scale > 0.0 else 1.0) / length, math.nan
 

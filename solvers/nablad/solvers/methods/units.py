@@ -46,7 +46,11 @@ def units_of(theta: FloatArray) -> FloatArray:
     """u for a start, shape (p,): all 1 where it does not tell."""
     sizes = np.abs(theta)
     largest = np.max(sizes, initial=0.0)
-    if not np.min(sizes, initial=np.inf) * SPREAD < largest or not sizes.all():
+    smallest = np.min(sizes, initial=np.inf)
+    if not smallest * SPREAD < largest or not sizes.all():
+        return np.ones_like(theta)
+    # No unit is that small: it is a zero that is not quite one, and products with it would underflow.
+    if smallest < float(np.finfo(theta.dtype).tiny) ** (1 / 3) * largest:
         return np.ones_like(theta)
     return np.asarray(sizes / largest)
 
