@@ -112,7 +112,7 @@ def vars_of(value: Any) -> dict[str, Any]:
 
 
 FAMILIES = {
-    Family.CONVERGED: "a success: the point was verified",
+    Family.CONVERGED: "a success; `evidence.verdict` tells what was verified of the point",
     Family.STALLED: "the method cannot go on; no minimum was verified",
     Family.LIMIT: "a limit that was set, or the method's default",
     Family.USER: "somebody ended it",
