@@ -1,7 +1,9 @@
 """Methods and scipy's on one footing: the same derivatives, counted in function-equivalents, and how each run ended.
 
 A value costs 1, a gradient 2 (a value with its gradient 3), a Hessian 2p, a Hessian-vector product 4; of residuals, one
-costs 1, and a Jacobian 2p, streamed or whole. Peers are given this engine's derivatives through the same counter.
+costs 1, and a Jacobian 2p, streamed or whole. A value, or a residual, is paid for once at a point, whoever asks how
+often: a pass over J comes by its residual on the way. Peers are given this engine's derivatives through the same
+counter.
 """
 
 from __future__ import annotations
@@ -34,13 +36,20 @@ class Counted:
         self.capabilities, self.counters, self.bounds = inner.capabilities, inner.counters, inner.bounds
         self.bill = 0
         self.first: int | None = None
+        self._valued: bytes | None = None
+        """The point whose value was paid for last."""
 
     def _saw(self, value: float) -> None:
         if self.first is None and self.good(value):
             self.first = self.bill
 
+    def _pay_value(self, theta: FloatArray) -> None:
+        point = theta.tobytes()
+        self.bill += point != self._valued
+        self._valued = point
+
     def value(self, theta: FloatArray) -> float:
-        self.bill += 1
+        self._pay_value(theta)
         value = self.inner.value(theta)
         self._saw(value)
         return value
@@ -50,7 +59,8 @@ class Counted:
         return self.inner.gradient(theta)
 
     def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        self.bill += 3
+        self._pay_value(theta)
+        self.bill += 2
         value, gradient = self.inner.value_and_gradient(theta)
         self._saw(value)
         return value, gradient
@@ -64,13 +74,14 @@ class Counted:
         return self.inner.hvp(theta, v)
 
     def linearize(self, theta: FloatArray) -> Linearization:
-        self.bill += 3
+        self._pay_value(theta)
+        self.bill += 2
         inner = self.inner.linearize(theta)
         self._saw(inner.value)
         return _Counted(self, inner)
 
     def residual(self, theta: FloatArray) -> FloatArray:
-        self.bill += 1
+        self._pay_value(theta)
         residual = self.inner.residual(theta)
         self._saw(float(residual @ residual))
         return residual
@@ -84,11 +95,13 @@ class Counted:
         return self.inner.column_norms(theta)
 
     def gram(self, theta: FloatArray) -> Gram:
-        self.bill += 1 + 2 * self.size
+        self._pay_value(theta)
+        self.bill += 2 * self.size
         return self.inner.gram(theta)
 
     def tsqr(self, theta: FloatArray) -> Tsqr:
-        self.bill += 1 + 2 * self.size
+        self._pay_value(theta)
+        self.bill += 2 * self.size
         return self.inner.tsqr(theta)
 
     def batch(self, indices: Sequence[int] | NDArray[np.intp]) -> Batch:

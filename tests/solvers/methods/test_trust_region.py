@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from nablad.solvers.methods.trust_region import (
+    GROWTH,
+    LEAP,
     MAX_TRIALS,
     Proposal,
     Refused,
@@ -43,19 +45,39 @@ def at(problem: o.Smooth, theta: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e100])
-def test_a_true_model_is_taken_at_once_and_the_radius_grows_at_the_edge_only(scale: float) -> None:
+def test_a_true_model_is_taken_at_once_and_the_radius_leaps_at_the_edge_only(scale: float) -> None:
     problem = o.quadratic([scale, scale])
     theta = np.array([3.0, 0.0])
     value, gradient = at(problem, theta)
     short = search(problem, value, gradient, downhill(theta, gradient, scale), 0.5)
     assert short.arrival is not None
     assert short.arrival.ratio == pytest.approx(1.0, abs=1e-6)
-    assert (short.trials, short.radius) == (1, 1.0)
+    assert (short.trials, short.radius) == (1, LEAP * 0.5)
     whole = search(problem, value, gradient, downhill(theta, gradient, scale), 100.0)
     assert whole.arrival is not None
     assert (whole.trials, whole.radius) == (1, 100.0)
     assert np.allclose(whole.arrival.proposal.theta, 1.0)
     assert np.array_equal(whole.arrival.gradient, problem.g(whole.arrival.proposal.theta))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "at_edge", "grown"),
+    [
+        (1.0, True, LEAP),
+        (0.97, True, LEAP),
+        (1.04, True, LEAP),
+        (0.9, True, GROWTH),
+        (1.3, True, GROWTH),
+        (1.0, False, GROWTH),
+        (0.5, True, 1.0),
+        (0.5, False, 1.0),
+    ],
+)
+def test_the_radius_grows_by_how_true_the_model_was(ratio: float, at_edge: bool, grown: float) -> None:
+    step = np.array([2.0, 0.0])
+    proposal = Proposal(step, step, 2.0, 1.0, at_edge)
+    assert radius_after(2.0, proposal, ratio, -1.0, ratio) == grown * 2.0
+    assert radius_after(1e6, proposal, ratio, -1.0, ratio) == 1e6
 
 
 def test_an_overestimated_step_shrinks_by_its_own_length() -> None:

@@ -76,13 +76,11 @@ class Newton:
         if self._by_products(objective):
             assert isinstance(self.globalization, TrustRegion)
             return newton_cg.init(objective, theta, self.globalization, limits)
-        value, gradient = objective.value_and_gradient(theta)
         if affine:
-            return newton_affine.init(objective, theta, value, gradient, limits)
-        at = Landing(theta, value, gradient)
+            return newton_affine.init(objective, theta, *objective.value_and_gradient(theta), limits)
         if isinstance(self.globalization, Armijo):
-            return newton_line_search.init(objective, at, limits)
-        return newton_trust.init(objective, at, self.globalization, self._blends(objective), limits)
+            return newton_line_search.init(objective, Landing(theta, *objective.value_and_gradient(theta)), limits)
+        return newton_trust.init(objective, theta, self.globalization, self._blends(objective), limits)
 
     def step(self, objective: Objective, state: NewtonState, limits: Limits) -> NewtonState:
         if state.triangle is not None:

@@ -73,13 +73,26 @@ def look(objective: Objective, at: Landing, before: NewtonState | None, limits: 
     free = free_parameters(objective, at.theta, at.gradient)
     if hessian is None or not is_finite(hessian):
         return View(_blind(at, free, before, hessian), None, 0.0)
+    return _through(objective, replace(_plain(at, free, before), hessian=hessian), free, limits)
+
+
+def glimpse(objective: Objective, at: Landing, matrix: FloatArray, before: NewtonState | None, limits: Limits) -> View:
+    """The same through 2 J'J (p, p) alone, finite: enough to go on from, not to end at."""
+    free = free_parameters(objective, at.theta, at.gradient)
+    view = _through(objective, replace(_plain(at, free, before), gauss_newton=matrix), free, limits)
+    return replace(view, state=replace(view.state, unfinished=True))
+
+
+def _through(objective: Objective, plain: NewtonState, free: NDArray[np.bool_], limits: Limits) -> View:
+    """The view through the state's matrix."""
+    matrix = plain.matrix
+    assert matrix is not None
     with limits.algebra():
-        plain = _plain(at, free, before)
         if not free.any():
             nothing = replace(plain, relative_step=0.0, predicted_decrease=0.0, gradient_over_roundoff=0.0)
-            return View(replace(nothing, curvature=Curvature.POSITIVE, rank=0, hessian=hessian), None, 0.0)
-        factor = factorize(hessian if free.all() else hessian[np.ix_(free, free)])
-        state = replace(plain, factorizations=plain.factorizations + 1, hessian=hessian)
+            return View(replace(nothing, curvature=Curvature.POSITIVE, rank=0), None, 0.0)
+        factor = factorize(matrix if free.all() else matrix[np.ix_(free, free)])
+        state = replace(plain, factorizations=plain.factorizations + 1)
         return _seen(state, factor, free, roundoff(objective, state))
 
 
@@ -112,9 +125,10 @@ def _seen(state: NewtonState, factor: SymmetricFactor, free: NDArray[np.bool_], 
     A gradient that rounding theta explains is roundoff only if Newton's step from it promises no more than f's: along a
     valley that ends at infinity (Beale's function from afar) a large |H| |theta| hides a slope that can be followed.
     """
-    assert state.hessian is not None
+    matrix = state.matrix
+    assert matrix is not None
     whole = bool(free.all())
-    inner = state.hessian if whole else state.hessian[np.ix_(free, free)]
+    inner = matrix if whole else matrix[np.ix_(free, free)]
     theta, gradient = (state.theta, state.gradient) if whole else (state.theta[free], state.gradient[free])
     step, squared = factor.newton_step(gradient, theta)
     direction = np.zeros_like(state.theta)
@@ -152,9 +166,10 @@ def roundoff(objective: Objective, state: NewtonState) -> float:
     """
     eps = epsilon(state.theta.dtype)
     least = NOISE_FACTOR * eps * abs(state.value)
-    if state.hessian is None:
+    matrix = state.matrix
+    if matrix is None:
         return least
-    norms = np.sqrt(0.5 * np.abs(np.diagonal(state.hessian)))
+    norms = np.sqrt(0.5 * np.abs(np.diagonal(matrix)))
     change = ROUNDINGS * eps * float(norms.dot(np.abs(state.theta)))
     size = math.sqrt(state.value) if objective.capabilities.residual else 0.0
     return max(least, change * (2.0 * size + change))

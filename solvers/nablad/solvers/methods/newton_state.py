@@ -31,6 +31,10 @@ class NewtonState(AffineState):
     """Whether the next search's first trial will probably be taken."""
     model: str = HESSIAN
     """The curvature that the next step will use: "hessian", or "gauss_newton" for 2 J'J."""
+    gauss_newton: FloatArray | None = None
+    """2 J'J at theta, shape (p, p), where the method has it."""
+    doubts: int = 0
+    """How many of the last steps in a row erred much (newton_blend.py)."""
     gauss_newton_steps: int = 0
     """How many of the steps so far used 2 J'J."""
     at_edge: bool = False
@@ -41,6 +45,11 @@ class NewtonState(AffineState):
     """||D^-1 g||, of the free parameters (conjugate gradients)."""
     scale_age: int = 0
     """Iterations since the diagonal was last estimated (conjugate gradients)."""
+
+    @property
+    def matrix(self) -> FloatArray | None:
+        """The best curvature that is known at theta."""
+        return self.gauss_newton if self.hessian is None else self.hessian
 
 
 def relative_length(scale: FloatArray, step: FloatArray, theta: FloatArray, widest: FloatArray) -> float:

@@ -11,8 +11,11 @@ how far it was right (Conn, Gould and Toint 2000, chapter 6; Nocedal and Wright 
 - ratio < 1/4: the radius becomes that share of ||D s|| at which the parabola through f(theta), the slope g's and
   f(theta + s) has its minimum, kept between a tenth and a half (Dennis and Schnabel 1996, A6.4.5). It is the length
   that counts, not the old radius: a Newton step that was refused well inside would otherwise be proposed again.
-- ratio > 3/4 and the step ended at the edge: the radius becomes `GROWTH` times its length. A step that ended inside
-  says nothing of what lies beyond. Between 1/4 and 3/4 the radius stays.
+- ratio > 3/4: the radius becomes at least `GROWTH` times the step's length, of one that ended inside, too (so MINPACK).
+  Where a step at the edge came within 5 % of its promise, `LEAP` times: a region that began far too small is then out
+  of the way in a few steps. Between 1/4 and 3/4 the radius stays. Measured by Levenberg-Marquardt's method on More,
+  Garbow and Hillstrom's functions (the median of function-equivalent evaluations to the minimum, on 106 runs; scipy's
+  trf 178): neither 190, inside too 183, with leaps of 4, 5 or 6 times 171, 165 and 165.
 
 Near a minimum f's differences drown in its roundoff. Where `predicted` and the difference are both within 100 eps |f|,
 or within a larger `noise` that the method knows (of a sum of squares eps ||r|| times the size of what r is a small
@@ -27,11 +30,10 @@ number here has units.
 
 Interface. `search` is the whole inner loop: it asks `propose(radius, refused)` for a `Proposal` until one is taken, and
 returns an `Outcome` with the point, its gradient and the radius for the next iteration. `refused` is the trial that was
-just refused (None at first), for a proposer that has more than one model and learns from it. The proposer keeps its
-points within bounds, and says in `at_edge` whether a larger radius would have given a longer step. Where a trial is not
-good, `bend(proposal, gradient there)` may offer a point beside it, which is taken if f is lower there (newton_trust.py
-tells what for). For other loops `ratio_of` and `radius_after` are the two parts. `failure` words the end of a search
-that found nothing.
+just refused, None at first. The proposer keeps its points within bounds, and says in `at_edge` whether a larger radius
+would have given a longer step. Where a trial is not good, `bend(proposal, gradient there)` may offer a point beside it,
+which is taken if f is lower there (newton_trust.py tells what for). For other loops `ratio_of` and `radius_after` are
+the two parts. `failure` words the end of a search that found nothing.
 
 A refused trial costs one value (and a gradient, where `eager` bet on success); an accepted one value and gradient.
 """
@@ -65,6 +67,8 @@ ACCEPTANCE = 1e-4
 POOR = 0.25
 GOOD = 0.75
 GROWTH = 2.0
+EXACT, LEAP = 0.05, 5.0
+"""A ratio so near to 1 says that the model holds well beyond the edge: the radius may grow by the larger factor."""
 NONFINITE_SHRINK = 0.1
 LEAST_SHRINK, MOST_SHRINK = 0.1, 0.5
 """A refused step's length is cut to between these shares of itself."""
@@ -147,11 +151,13 @@ def search(
     eager: bool = True,
     noise: float = 0.0,
     bend: Bend | None = None,
+    arriving: Callable[[FloatArray], FloatArray] | None = None,
 ) -> Outcome:
     """Try steps from a point with this value and gradient until one is taken.
 
     `eager` asks the first trial for value and gradient at once, which costs less where it is probably taken. `noise` is
     f's roundoff where the method knows it to be more than that of f itself. `bend` corrects trials that are not good.
+    `arriving` gives the gradient of an accepted trial that was good at once, where more than that is wanted there.
     Raises Interrupted when a limit of the run is met.
     """
     refused: Refused | None = None
@@ -176,7 +182,7 @@ def search(
                 return Outcome(bent, after, count, nonfinite, bent.proposal)
         if math.isnan(ratio) or ratio > ACCEPTANCE:
             if slope_there is None:
-                slope_there = objective.gradient(proposal.theta)
+                slope_there = (arriving or objective.gradient)(proposal.theta)
             if not is_finite(slope_there):
                 there, ratio = math.inf, -math.inf
             elif math.isnan(ratio) and risen and there > value:
@@ -229,9 +235,10 @@ def radius_after(radius: float, proposal: Proposal, ratio: float, slope: float, 
         bend = slope + actual
         best = 0.5 * slope / bend if bend < 0.0 else MOST_SHRINK
         return min(max(best, LEAST_SHRINK), MOST_SHRINK) * proposal.length
-    if ratio > GOOD and proposal.at_edge:
-        return max(radius, GROWTH * proposal.length)
-    return radius
+    if ratio <= GOOD:
+        return radius
+    leaps = proposal.at_edge and abs(ratio - 1.0) < EXACT
+    return max(radius, (LEAP if leaps else GROWTH) * proposal.length)
 
 
 def _evaluate(objective: Surface, theta: FloatArray, with_gradient: bool) -> tuple[float, FloatArray | None]:
