@@ -290,6 +290,17 @@ def test_undetermined_parameters_are_named(method: Any) -> None:
     assert "does not determine a, b." in report.message
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flat_point_is_not_of_full_rank(seed: int) -> None:
+    """Ridge lets units die, whose biases nothing determines any more."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((20, 1))
+    model = Network(X, np.exp(-X[:, 0]), [Layer(3, "tanh"), Layer(1)], ridge=0.5, seed=seed)
+    report = solve(model.objective(), Newton(), model.start())
+    flat = report.evidence.verdict == "flat"
+    assert flat == (report.evidence.rank is not None and report.evidence.rank < model.size)
+
+
 def test_the_limit_says_how_far_it_is() -> None:
     report = run("(x-1)**2+1e4*(y-x**2)**2", {"x": -1.2, "y": 1.0}, GradientDescent(), Stopping(max_iterations=300))
     assert report.status is Status.MAX_ITERATIONS

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.solvers.events import Warning
 from nablad.solvers.evidence import CurvatureFacts
@@ -25,8 +26,8 @@ VERDICTS = {
 
 ODD_SCALE = 1e8
 """Curvatures that differ by this factor slow every method of first order down to nothing."""
-INVOLVED = 0.1
-"""A parameter belongs to the undetermined directions if so much of its own unit vector, squared, lies in them."""
+UNDETERMINED = 1e-8
+"""A parameter is determined if less than this of its unit vector, squared, lies in the undetermined directions."""
 SLOW = 0.1
 """An order of convergence within this of 1 is linear."""
 
@@ -52,7 +53,7 @@ def message(
         words.append(VERDICTS.get(facts.verdict, facts.note if status.success else ""))
     if facts.verdict in VERDICTS:
         words.append(facts.note)
-    words.append(_undetermined(facts, objective))
+    words.append(_undetermined(facts, look, objective))
     words.append(_scale(status, evidence))
     words.append(status.advice if status.advice not in words else "")
     return " ".join(word for word in words if word)
@@ -72,14 +73,34 @@ def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
     return ""
 
 
-def _undetermined(facts: CurvatureFacts, objective: Objective) -> str:
-    """Which parameters the objective leaves open."""
+def undetermined_directions(facts: CurvatureFacts, look: Look) -> NDArray[np.bool_]:
+    """Which eigenvectors of a flat point's curvature are so; none where idle parameters make it flat.
+
+    A point is flat also where its most negative curvature may be zero at the stationary one: then whatever is no
+    larger than that may.
+    """
     spectrum = facts.spectrum
-    if spectrum is None or facts.verdict != "flat":
-        return ""
-    flat = spectrum.flat if spectrum.flat.any() else np.arange(spectrum.values.size) == 0
+    if spectrum is None or facts.verdict != "flat" or look.idle:
+        return np.zeros(0, bool)
+    return np.asarray(np.abs(spectrum.values) <= max(spectrum.zero, -float(spectrum.values[0])))
+
+
+def determined(facts: CurvatureFacts, look: Look) -> int | None:
+    """How many directions the objective determines, in keeping with the verdict; None where that was not measured."""
+    if facts.rank is None or facts.spectrum is None or facts.verdict != "flat":
+        return facts.rank
+    size = facts.spectrum.values.size
+    undetermined = len(look.idle) or int(np.count_nonzero(undetermined_directions(facts, look)))
+    return min(facts.rank, size - undetermined)
+
+
+def _undetermined(facts: CurvatureFacts, look: Look, objective: Objective) -> str:
+    """Which parameters the objective leaves open."""
+    spectrum, flat = facts.spectrum, undetermined_directions(facts, look)
+    if spectrum is None or not flat.any():
+        return ""  # where parameters are idle, the note names them
     share = np.sum(spectrum.vectors[:, flat] ** 2, axis=1)
-    which = spectrum.free[share > min(INVOLVED, 0.5 * float(share.max()))]
+    which = spectrum.free[share > UNDETERMINED]
     return f"It does not determine {named(objective, which, objective.size)}."
 
 
