@@ -157,8 +157,11 @@ def test_bounds_and_starts_are_read() -> None:
         (lambda: formula_of(None, "a=1"), "--start is for --model"),
         (lambda: formula_of("a*2", "a=1").columns_used(["x", "y"]), "names none of the columns: x, y"),  # type: ignore[union-attr]
         (lambda: formula_of("a*x", "a=1").columns_used(["x", "a"]), "has a column of that name"),  # type: ignore[union-attr]
-        (lambda: linear_bounds({"c": (0, 1)}, ("a", "b"), True, None), "no parameter 'c'"),
-        (lambda: linear_bounds({"intercept": (0, 1)}, ("a",), False, None), "no parameter 'intercept'"),
+        (lambda: linear_bounds({"c": (0, 1)}, ("a", "b"), True, None), "--bounds c: there is no such parameter"),
+        (
+            lambda: linear_bounds({"intercept": (0, 1)}, ("a",), False, None),
+            "--bounds intercept: there is no such parameter",
+        ),
         (
             lambda: linear_bounds({"intercept": (0, 1)}, ("a",), True, Standardization(np.ones(1), np.ones(1))),
             "--standardize",
