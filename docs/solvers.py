@@ -38,7 +38,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def choices() -> str:
     rows = []
     for choice in CHOICES:
-        reason = choice.reason.format(p="p", n="N")
+        reason = choice.reason.format(p="p parameters")
         rows.append([choice.problem, f"`{written(choice.method())}`", reason])
     return table(["problem", "method", "why"], rows)
 

@@ -10,7 +10,7 @@ import pytest
 from nablad import solvers
 from nablad.server.frames import Frame, Kind
 from nablad.server.settings import Limits
-from nablad.server.worker import process, solve
+from nablad.server.worker import outcome, process, solve
 from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.emitter import Emitter
 from nablad.v1 import event_pb2, model_pb2, solver_pb2
@@ -54,3 +54,10 @@ def test_a_job_that_failed_says_where_and_what_to_do(iteration: int | None) -> N
     assert "ZeroDivisionError: float division by zero" in words
     assert ("before its first iterate" if iteration is None else f"after iteration {iteration} ") in words
     assert words.endswith("please report it.")
+
+
+def test_what_was_not_finite_is_told_once() -> None:
+    model = solvers.Expression.parse("exp(x**2)+y**2", start={"x": 2.0, "y": 1.0})
+    report = solvers.solve(model.objective(), solvers.GradientDescent(solvers.Constant(1.0)), model.start())
+    message = outcome.termination(report).message
+    assert message.count("in iteration 1, at evaluation 2") == 1
