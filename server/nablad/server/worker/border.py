@@ -51,6 +51,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Coefficient = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, le=1)]
+ZERO_IF_ABSENT: Any = Field(default=0, validate_default=True)
+"""Of a number whose presence the wire does not tell: what is not there is 0, and is judged as such."""
 Tolerance = Annotated[NonNegativeFloat, Field(allow_inf_nan=False)]
 
 
