@@ -98,7 +98,7 @@ def test_every_method_of_the_wire_can_be_said() -> None:
 
 
 REFUSED: list[tuple[str, Any]] = [
-    ("method.step.step_size", GradientDescent("fast")),  # type: ignore[arg-type]
+    ("method.step", GradientDescent("fast")),  # type: ignore[arg-type]
     ("method.momentum", GradientDescent(momentum="much")),  # type: ignore[arg-type]
     ("method.line_search", Newton(WOLFE)),  # type: ignore[arg-type]
     ("method.trust_region", Newton(trust_region=1.0)),  # type: ignore[arg-type]
@@ -111,6 +111,12 @@ REFUSED: list[tuple[str, Any]] = [
     ("method.schedule.epochs", Adam(schedule=CosineDecay(0.5))),  # type: ignore[arg-type]
     ("method.warmup_epochs", Adam(warmup_epochs=-0.5)),  # type: ignore[arg-type]
     ("method.seed", Adam(seed=-1)),
+    ("method.step", GradientDescent(True)),
+    ("method.nesterov", GradientDescent(nesterov="yes")),  # type: ignore[arg-type]
+    ("method.geodesic_acceleration", LevenbergMarquardt(geodesic_acceleration=2)),  # type: ignore[arg-type]
+    ("method.curvature", Newton(curvature=3)),  # type: ignore[arg-type]
+    ("method.memory", LBFGS(2.5)),  # type: ignore[arg-type]
+    ("method.memory", LBFGS(True)),
     ("method.learning_rate", StochasticGradientDescent("slow")),  # type: ignore[arg-type]
 ]
 
@@ -120,6 +126,23 @@ def test_what_no_message_can_hold_is_refused_by_the_callers_name(field: str, met
     with pytest.raises(InvalidRequest) as caught:
         method.to_proto()
     assert [v.field for v in caught.value.violations] == [field]
+    description = caught.value.violations[0].description
+    assert "needed" in description or "give one of them" in description, description
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (Newton(curvature=3), "method.curvature: is 3; a text is needed"),  # type: ignore[arg-type]
+        (LBFGS(memory=2.5), "method.memory: is 2.5; a whole number is needed"),  # type: ignore[arg-type]
+        (GradientDescent(nesterov="yes"), "method.nesterov: is 'yes'; True or False is needed"),  # type: ignore[arg-type]
+        (LBFGS(2**31), "method.memory: is 2147483648; a whole number from -2147483648 to 2147483647 is needed"),
+    ],
+)
+def test_the_words_are_not_protobufs(method: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        method.to_proto()
+    assert str(caught.value) == words
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,15 @@ CASES: list[tuple[str, solver_pb2.SolveSpec]] = [
     ("spec.stopping.max_iterations", quick(stopping=method_pb2.Stopping(max_iterations=-1))),
     ("spec.stopping.max_iterations", quick(stopping=method_pb2.Stopping(max_iterations=2**62))),
     ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration()))),
+    ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration(seconds=1, nanos=-5)))),
+    ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration(nanos=2 * 10**9)))),
+    ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration(seconds=2**60)))),
+    (
+        "spec.stopping.decrement_tolerance",
+        quick(
+            method=method_pb2.Method(lbfgs=method_pb2.LBFGS()), stopping=method_pb2.Stopping(decrement_tolerance=1e-3)
+        ),
+    ),
     ("spec.stopping.gradient_tolerance", quick(stopping=method_pb2.Stopping(gradient_tolerance=float("nan")))),
     ("spec.start", quick(start=encode(np.zeros(4)))),
     ("spec.start", quick(start=encode(np.array([0.0, np.nan, 0.0])))),

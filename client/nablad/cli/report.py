@@ -139,6 +139,8 @@ class Report:
 
         problem = self.problem
         scores: dict[str, float | None] = {}
+        if self.result.status == "FAILED_NONFINITE_START":
+            return scores  # the server has nothing to predict by
         for name, rows in (("", problem.train), (" (test)", problem.test)):
             if rows is None:
                 continue

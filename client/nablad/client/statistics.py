@@ -179,3 +179,5 @@ class Prediction:
     """`confidence`, for the expected response, or `prediction`, for a new observation of it."""
     level: float
     """The probability."""
+    warnings: tuple[str, ...] = ()
+    """Where the interval means little, and why."""

@@ -39,8 +39,18 @@ def _array(value: object, info: ValidationInfo) -> object:
         raise PydanticCustomError("tensor", "{text}", {"text": error.message, "member": error.field}) from None
 
 
+MOST_SECONDS = 315_576_000_000
+"""Of a Duration: ten thousand years."""
+
+
 def _seconds(value: object) -> object:
-    return value.seconds + value.nanos * 1e-9 if isinstance(value, Duration) else value
+    if not isinstance(value, Duration):
+        return value
+    seconds, nanos = value.seconds, value.nanos
+    if abs(seconds) > MOST_SECONDS or abs(nanos) >= 10**9 or seconds * nanos < 0:
+        text = "is no duration: seconds and nanos have one sign, of at most {most} seconds and 999999999 nanos"
+        raise PydanticCustomError("duration", text, {"most": MOST_SECONDS})
+    return seconds + nanos * 1e-9
 
 
 # An ndarray once it is validated.

@@ -82,6 +82,19 @@ def _member(setting: str, definition: Definition | None) -> str:
     return next((kind for kind in _STEPS if kind in definition.model_fields_set), "")
 
 
+def check_rules(method: solvers.Method[Any], decrement_tolerance: float | None) -> None:
+    """Whether the method can test the rule: only those of second order know Newton's decrement."""
+    if decrement_tolerance is None or method.order > 1:
+        return
+    able = ", ".join(name for name, other in solvers.METHODS.items() if _order(other) > 1)
+    text = f"is a rule of {able}; {method.name} never knows the decrement: give gradient_tolerance or step_tolerance"
+    raise Violations([FieldViolation("spec.stopping.decrement_tolerance", text)])
+
+
+def _order(kind: Any) -> int:
+    return int(kind.order)
+
+
 def _bounded(kind: Any) -> bool:
     return bool(kind.bounded)
 

@@ -139,6 +139,8 @@ def solve(frame: Frame, control: solvers.Control, emitter: Emitter, context: Wor
         resume=state or None,
         bounds=problem.bounds,
     )
+    if problem.moved and not state:  # of a run that goes on, the journal has it
+        run.warning(solvers.Warning("start_moved", problem.moved, 0))
     for event in events:
         run.take(event)
 
