@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nablad import client
 from nablad.client import (
     BFGS,
     LBFGS,
@@ -29,8 +30,9 @@ from nablad.client import (
     TrustRegion,
     WolfeSearch,
 )
-from nablad.client.errors import argument_name
+from nablad.client.errors import METHODS, argument_name, from_details
 from nablad.v1 import method_pb2
+from nablad.wire.errors import ErrorDetails, FieldViolation
 
 ARMIJO = ArmijoSearch(initial_step=0.5, sufficient_decrease=1e-3, shrink=0.25, max_trials=7)
 WOLFE = WolfeSearch(initial_step=0.5, sufficient_decrease=1e-3, curvature=0.5, max_trials=8)
@@ -143,6 +145,14 @@ def test_the_words_are_not_protobufs(method: Any, words: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         method.to_proto()
     assert str(caught.value) == words
+
+
+def test_methods_have_the_names_of_their_classes() -> None:
+    told = "bfgs cannot keep parameters within bounds; these can: gradient_descent, lbfgs"
+    details = ErrorDetails("INVALID_ARGUMENT", "", violations=(FieldViolation("spec.method.bfgs", told),))
+    words = "method: BFGS cannot keep parameters within bounds; these can: GradientDescent, LBFGS"
+    assert str(from_details(details, "a server")) == words
+    assert set(METHODS.values()) <= set(vars(client))
 
 
 @pytest.mark.parametrize(

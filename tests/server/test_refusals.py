@@ -208,7 +208,17 @@ def test_an_unknown_job_is_named(server: Running, name: str) -> None:
     assert details.code == ("NOT_FOUND" if name else "INVALID_ARGUMENT")
 
 
-@pytest.mark.parametrize("thinning", [{"every": 0}, {"budget": -1}, {"per_decade": 10**6}, {"interval": Duration()}])
+@pytest.mark.parametrize(
+    "thinning",
+    [
+        {"every": 0},
+        {"budget": -1},
+        {"per_decade": 10**6},
+        {"interval": Duration()},
+        {"interval": Duration(seconds=1, nanos=-5)},
+        {"interval": Duration(seconds=2**60)},
+    ],
+)
 def test_a_thinning_that_cannot_be_is_refused(server: Running, thinning: dict[str, Any]) -> None:
     request = solver_pb2.SolveRequest(spec=quick(), thinning=solver_pb2.Thinning(**thinning))
     details = refused(lambda: server.solver.Solve(request, timeout=TIMEOUT))

@@ -109,8 +109,10 @@ def shown(wire_name: str) -> tuple[str, Look]:
 
 
 def in_options(text: str) -> str:
-    """The text of a server, with the methods' names as --method takes them."""
-    names = {row.wire or name.replace("-", "_"): name for name, row in METHODS.items()}
+    """The text of a client, with the methods' names as --method takes them."""
+    from nablad.client.errors import METHODS as CLASSES
+
+    names = {CLASSES[row.wire or name.replace("-", "_")]: name for name, row in METHODS.items()}
     return re.sub(r"\b\w+\b", lambda word: names.get(word[0], word[0]), text)
 
 

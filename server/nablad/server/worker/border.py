@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from nablad.server.settings import Limits
 from nablad.v1 import expression_pb2, tensor_pb2
+from nablad.wire.durations import nanoseconds
 from nablad.wire.tensors import AnyArray, TensorError, decode
 
 
@@ -39,18 +40,13 @@ def _array(value: object, info: ValidationInfo) -> object:
         raise PydanticCustomError("tensor", "{text}", {"text": error.message, "member": error.field}) from None
 
 
-MOST_SECONDS = 315_576_000_000
-"""Of a Duration: ten thousand years."""
-
-
 def _seconds(value: object) -> object:
     if not isinstance(value, Duration):
         return value
-    seconds, nanos = value.seconds, value.nanos
-    if abs(seconds) > MOST_SECONDS or abs(nanos) >= 10**9 or seconds * nanos < 0:
-        text = "is no duration: seconds and nanos have one sign, of at most {most} seconds and 999999999 nanos"
-        raise PydanticCustomError("duration", text, {"most": MOST_SECONDS})
-    return seconds + nanos * 1e-9
+    try:
+        return nanoseconds(value) / 1e9
+    except ValueError as error:
+        raise PydanticCustomError("duration", "{text}", {"text": str(error)}) from None
 
 
 # An ndarray once it is validated.
