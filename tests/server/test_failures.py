@@ -61,3 +61,8 @@ def test_what_was_not_finite_is_told_once() -> None:
     report = solvers.solve(model.objective(), solvers.GradientDescent(solvers.Constant(1.0)), model.start())
     message = outcome.termination(report).message
     assert message.count("in iteration 1, at evaluation 2") == 1
+    model = solvers.Expression.parse("log(x)", start={"x": -1.0})
+    report = solvers.solve(model.objective(), solvers.Newton(), model.start())
+    message = outcome.termination(report).message
+    assert message.startswith("The value is nan at the start")
+    assert "in iteration 0" not in message

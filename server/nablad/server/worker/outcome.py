@@ -79,7 +79,8 @@ def termination(report: solvers.Report) -> termination_pb2.Termination:
     row = BY_SOLVER_NAME[report.status.name]
     found = report.evidence
     first = report.first_nonfinite or ""
-    text = report.message if first in report.message else f"{report.message} {first}"
+    told = first in report.message or report.status is solvers.Status.NONFINITE_START
+    text = report.message if told else f"{report.message} {first}"
     return termination_pb2.Termination(
         status=row.number,
         family=row.family_number,
