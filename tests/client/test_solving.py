@@ -97,7 +97,7 @@ def test_bounds_by_name(client: Any) -> None:
 def test_a_start_out_of_bounds_and_a_method_that_cannot_keep_them(client: Any) -> None:
     with pytest.raises(c.InvalidRequest, match=r"start: element 2 \(b3\) is 5, outside its bounds \[0, 1\]"):
         client.solve(CURVE, start={"b1": 1, "b2": 1, "b3": 5}, bounds={"b3": (0, 1)})
-    with pytest.raises(c.InvalidRequest, match=r"method: bfgs cannot .* newton, .*levenberg_marquardt, .*lbfgs"):
+    with pytest.raises(c.InvalidRequest, match=r"method: BFGS cannot .* Newton, .*LevenbergMarquardt, .*LBFGS"):
         client.solve(CURVE, c.BFGS(), bounds=(0, None))
     with pytest.raises(c.InvalidRequest, match=r"bounds\.upper: has shape \(2,\)"):
         client.solve(CURVE, bounds=(None, [1, 2]))
