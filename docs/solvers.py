@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from nablad import client, solvers
 from nablad.solvers import METHODS, Expression
 from nablad.solvers.choice import CHOICES
 from nablad.solvers.control import Control, Limits
 from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import NEEDS
+from nablad.solvers.methods.step_lengths import STEP_LENGTHS
 from nablad.solvers.status import Family, Status
 from nablad.wire.statuses import STATUSES
 
@@ -38,32 +40,83 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def choices() -> str:
     rows = []
     for choice in CHOICES:
-        reason = choice.reason.format(p="p", n="N")
+        reason = choice.reason.format(p="p parameters")
         rows.append([choice.problem, f"`{written(choice.method())}`", reason])
     return table(["problem", "method", "why"], rows)
+
+
+PARTS: dict[Any, Any] = {
+    client.ConstantStep: solvers.Constant,
+    client.ArmijoSearch: solvers.Armijo,
+    client.WolfeSearch: solvers.Wolfe,
+    client.BarzilaiBorwein: solvers.BarzilaiBorwein,
+    client.ExactStep: solvers.Exact,
+    client.TrustRegion: solvers.TrustRegion,
+    client.InverseTimeDecay: solvers.InverseTime,
+    client.ExponentialDecay: solvers.Exponential,
+    client.CosineDecay: solvers.Cosine,
+    client.StepDecay: solvers.StepDecay,
+}
+"""What methods are made of: the client's, which are typed, and the solvers', which have the defaults."""
+RENAMED = {
+    ("GradientDescent", "step"): "step_length",
+    ("Newton", "trust_region"): "globalization",
+    ("ArmijoSearch", "initial_step"): "initial",
+    ("WolfeSearch", "initial_step"): "initial",
+    ("StochasticGradientDescent", "schedule"): "",
+    ("Adam", "schedule"): "",
+}
+"""The client's settings by the solvers' names, where these differ; an empty one has no counterpart."""
 
 
 def written(value: Any) -> str:
     """A setting as it would be typed: what is default is left out."""
     if not is_dataclass(value):
         return repr(value)
+    names = {name: ours for (_, ours), name in RENAMED.items()}
     given = [
-        f"{field.name}={written(getattr(value, field.name))}"
+        f"{names.get(field.name, field.name)}={written(getattr(value, field.name))}"
         for field in fields(value)
         if getattr(value, field.name) != default(field)
     ]
-    return f"{type(value).__name__}({', '.join(given)})"
+    typed = {theirs: ours.__name__ for ours, theirs in PARTS.items()}
+    return f"{typed.get(type(value), type(value).__name__)}({', '.join(given)})"
 
 
 def default(field: Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def settings(cls: Any) -> str:
-    return ", ".join(
-        f"`{field.name}`" if default(field) is MISSING else f"`{field.name}={written(default(field))}`"
-        for field in fields(cls)
-    )
+def signature(ours: Any, theirs: Any) -> str:
+    """A class of the client with the defaults of the solvers' counterpart, as it may be typed."""
+    defaults = {field.name: default(field) for field in fields(theirs)}
+    parts = []
+    for field in fields(ours):
+        name = RENAMED.get((ours.__name__, field.name), field.name)
+        value = MISSING if default(field) is MISSING else defaults.get(name, default(field))
+        parts.append(field.name if value is MISSING else f"{field.name}={written(value)}")
+    return f"{ours.__name__}({', '.join(parts)})"
+
+
+def signatures() -> list[str]:
+    """Of every method, then of what they are made of."""
+    every = [(getattr(client, cls.__name__), cls) for cls in METHODS.values()] + list(PARTS.items())
+    return [signature(ours, theirs) for ours, theirs in every]
+
+
+def bounds(cls: Any) -> str:
+    """Whether the method keeps bounds, and with which settings it does not."""
+    unable = {
+        "gradient_descent": [
+            *(ours.__name__ for ours, row in PARTS.items() if row in STEP_LENGTHS and not STEP_LENGTHS[row].bounded),
+            "momentum",
+            "nesterov",
+        ],
+        "newton": ["line_search"],
+    }.get(cls.name)
+    if not cls.bounded:
+        return "no"
+    return "yes" if unable is None else f"yes; not with {', '.join(f'`{name}`' for name in unable)}"
 
 
 def methods() -> str:
@@ -72,11 +125,16 @@ def methods() -> str:
         about = (sys.modules[cls.__module__].__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
         derivatives = {1: "first", 2: "second"}[cls.order]
         needs = "; ".join(NEEDS[need].split(":")[0] for need in cls.needs) or "nothing more"
-        cells = [f"`{cls.__name__}`", f"`{name}`", derivatives, needs, "yes" if cls.bounded else "no", state(cls)]
+        cells = [f"`{cls.__name__}`", f"`{name}`", derivatives, needs, bounds(cls), state(cls)]
         rows.append([*cells, about])
     head = ["method", "on the wire", "derivatives", "needs", "keeps bounds", "numbers in its state", "in a line"]
-    listed = "\n".join(f"- `{cls.__name__}`: {settings(cls)}" for cls in METHODS.values())
-    return f"{table(head, rows)}\n\nSettings with their defaults; the modules' docstrings argue each:\n\n{listed}"
+    listed = "\n".join(f"- `{each}`" for each in signatures())
+    return f"{table(head, rows)}\n\n{SETTINGS}\n\n{listed}"
+
+
+SETTINGS = """\
+The settings of `nablad.client` with their defaults, first the methods', then those of what they are made of. (In the
+client itself None stands for them: the server has the defaults, and the modules' docstrings argue each.)"""
 
 
 def state(cls: Any) -> str:

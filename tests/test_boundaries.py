@@ -50,6 +50,7 @@ ROOMS = (
             "nablad.solvers.objective",
             "nablad.solvers.bounds",
             "nablad.solvers.status",
+            "nablad.solvers.words",
             "nablad.solvers.control",
         ),
         ("numpy",),

@@ -106,7 +106,15 @@ def test_version(nablad: Piped) -> None:
             "--layers is for linear models and networks",
         ),
         (("solve", "data.csv", "--target", "y", "--model", "a*z", "--start", "a=1"), "names none of the columns: x"),
-        (("solve", "data.csv", "--target", "y", "--bounds", "z=0:"), "--bounds: there is no parameter 'z'"),
+        (("solve", "data.csv", "--target", "y", "--bounds", "z=0:"), "--bounds z: there is no such parameter"),
+        (
+            ("solve", "data.csv", "--target", "y", "--model", "k*x", "--start", "k=1", "--bounds", "q=0:1"),
+            "--bounds q: there is no such parameter; there are k",
+        ),
+        (
+            ("solve", "data.csv", "--target", "y", "--model", "k*x", "--start", "k=1", "--bounds", "k=2:1"),
+            "--bounds k: the lower bound 2 is above the upper one 1",
+        ),
         (("solve", "data.csv", "--target", "y", "--bounds", "x=low:"), "'low' is not a number"),
         (("solve", "data.csv", "--target", "y", "--test-split", "0.01"), "leaves 3 to fit and 0 to test"),
         (("solve", "data.csv", "--target", "y", "--save", "no/theta.npz"), "there is no directory no"),

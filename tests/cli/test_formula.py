@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,24 @@ def misra(tmp_path: Path) -> Path:
     header, *rows = MISRA.splitlines()
     path.write_text("\n".join([f"{header},note", *(f"{row},fine" for row in rows)]) + "\n")
     return path
+
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("data", ["misra1a.csv", "longley"])
+def test_the_readme_shows_what_is_printed(nablad: Piped, server: str, tmp_path: Path, data: str) -> None:
+    """Word for word; numbers, of which the last digits and the times differ from one machine to another, aside."""
+
+    def words(text: str) -> list[str]:
+        return re.sub(r"-?\b\d[\d.,]*(e[-+]?\d+)?( (ms|s)\b)?", " # ", text).split()
+
+    (tmp_path / "misra1a.csv").write_text(MISRA)
+    found = re.search(rf"^\$ nablad (solve {data} .*)\n([^`]*)^```", README.read_text("utf-8"), re.MULTILINE)
+    assert found
+    done = nablad(*shlex.split(found[1]), cwd=tmp_path, NABLAD_SERVER=server)
+    assert done.returncode == 0, done.stderr
+    assert words(done.stdout) == words(found[2])
 
 
 def test_a_curve_with_its_certified_errors(nablad: Piped, server: str, misra: Path, tmp_path: Path) -> None:
@@ -157,8 +176,11 @@ def test_bounds_and_starts_are_read() -> None:
         (lambda: formula_of(None, "a=1"), "--start is for --model"),
         (lambda: formula_of("a*2", "a=1").columns_used(["x", "y"]), "names none of the columns: x, y"),  # type: ignore[union-attr]
         (lambda: formula_of("a*x", "a=1").columns_used(["x", "a"]), "has a column of that name"),  # type: ignore[union-attr]
-        (lambda: linear_bounds({"c": (0, 1)}, ("a", "b"), True, None), "no parameter 'c'"),
-        (lambda: linear_bounds({"intercept": (0, 1)}, ("a",), False, None), "no parameter 'intercept'"),
+        (lambda: linear_bounds({"c": (0, 1)}, ("a", "b"), True, None), "--bounds c: there is no such parameter"),
+        (
+            lambda: linear_bounds({"intercept": (0, 1)}, ("a",), False, None),
+            "--bounds intercept: there is no such parameter",
+        ),
         (
             lambda: linear_bounds({"intercept": (0, 1)}, ("a",), True, Standardization(np.ones(1), np.ones(1))),
             "--standardize",

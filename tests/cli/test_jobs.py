@@ -43,6 +43,23 @@ def test_list_and_show(nablad: Piped, server: str, ended: str) -> None:
     assert nablad("jobs", "list", "--state", "failed", "--server", server).stdout == "No jobs.\n"
 
 
+@pytest.mark.parametrize("columns", [60, 200])
+def test_the_list_tells_status_and_best_loss(terminal: Callable[..., Terminal], server: str, columns: int) -> None:
+    """A run with momentum that ends above its best point, at a limit: no success, for all that its job succeeded."""
+    with Client.connect(server) as client:
+        method = GradientDescent(step=0.05, momentum=0.9)
+        job = client.submit(LeastSquares(X, Y), method, stopping=Stopping(max_iterations=12), title="swinging")
+        losses = [iterate.loss for iterate in job.watch()]
+        assert job.refresh().status == "LIMIT_ITERATIONS"
+    assert losses[-1] > min(losses)
+    shown = terminal("jobs", "list", "--server", server, columns=columns)
+    assert shown.wait() == 0
+    lines = shown.output.splitlines()
+    row = next(i for i, line in enumerate(lines) if job.name.removeprefix("solveJobs/") in line)
+    assert "LIMIT_ITERATIONS" in lines[row]
+    assert f"{min(losses):.6g}" in "".join(lines[row : row + 2])
+
+
 def test_watch_in_a_pipe_is_one_line_an_iterate(nablad: Piped, server: str, ended: str) -> None:
     done = nablad("jobs", "watch", ended, "--server", server)
     assert done.returncode == 0, done.stderr
@@ -103,4 +120,6 @@ def test_the_list_is_two_lines_a_job_where_a_row_has_no_room(
     assert listing.wait() == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", listing.output)
     name = ended.removeprefix("solveJobs/")
-    assert re.search(rf"^{name}  succeeded\n  iteration \d+  loss \S+  \S+ \w+ old  a quick one$", text, re.MULTILINE)
+    assert re.search(
+        rf"^{name}  CONVERGED_\w+\n  iteration \d+  best loss \S+  \S+ \w+ old  a quick one$", text, re.MULTILINE
+    )

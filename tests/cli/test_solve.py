@@ -115,6 +115,59 @@ def test_standardized_without_intercept_the_coefficients_give_the_predictions(
     assert value(done.stdout, "residual sum of squares") == pytest.approx(residual @ residual, rel=1e-9)
 
 
+def test_standard_errors_do_not_depend_on_standardization(nablad: Piped, server: str, tmp_path: Path) -> None:
+    """Also where columns are constant or alike, which the data do not determine."""
+    rng = np.random.default_rng(2)
+    t = np.linspace(3.0, 9.0, 30)
+    y = 1.0 + 0.4 * t + 0.1 * rng.normal(size=30)
+    others = {"constant": np.full(30, 7.0), "double": 2.0 * t, "none": None}
+    determined = {"constant": ("t",), "double": ("intercept",), "none": ("t", "intercept")}
+    for name, other in others.items():
+        columns = {"t": t} | ({} if other is None else {"other": other}) | {"y": y}
+        table = "\n".join(",".join(map(repr, row)) for row in np.column_stack(list(columns.values())).tolist())
+        (tmp_path / "data.csv").write_text(f"{','.join(columns)}\n{table}\n")
+        arguments = ("solve", str(tmp_path / "data.csv"), "-t", "y")
+        raw, scaled = (nablad(*arguments, *more, NABLAD_SERVER=server).stdout for more in ((), ("--standardize",)))
+        for parameter in ("intercept", "t", *(["other"] if other is not None else [])):
+            errors = [
+                float(re.search(rf"^{parameter} +\S+ +(\S+)", text, re.MULTILINE)[1])  # type: ignore[index]
+                for text in (raw, scaled)
+            ]
+            assert errors[0] == pytest.approx(errors[1], rel=1e-4), (name, parameter)
+            assert np.isfinite(errors[0]) == (parameter in determined[name])
+
+
+def test_columns_have_their_names_in_messages(nablad: Piped, server: str, tmp_path: Path) -> None:
+    rows = "\n".join(f"{x},7,{2 * x + (x % 3)}" for x in range(12))
+    (tmp_path / "data.csv").write_text(f"size,level,price\n{rows}\n")
+    arguments = ("solve", str(tmp_path / "data.csv"), "-t", "price")
+    done = nablad(*arguments, NABLAD_SERVER=server).stdout
+    assert done.count("not determine level, intercept") == 2  # the message, and the statistics' note
+    done = nablad(*arguments, "--bounds", "size=:1", NABLAD_SERVER=server).stdout
+    assert "Bounds hold size:" in done
+    assert "theta[" not in done
+
+
+def test_advice_fits_the_options(nablad: Piped, server: str, tmp_path: Path) -> None:
+    rows = "\n".join(f"{x},{x * x}" for x in range(20))
+    (tmp_path / "data.csv").write_text(f"x,y\n{rows}\n")
+    data = ("solve", str(tmp_path / "data.csv"), "-t", "y")
+    done = nablad(*data, "--method", "adam", "--epochs", "2", NABLAD_SERVER=server).stdout
+    assert "Here: --epochs allows more." in done
+    assert "--max-iterations" not in done
+    done = nablad(*data, "--model", "log(a)*x", "--start", "a=-1", NABLAD_SERVER=server).stdout
+    assert "FAILED_NONFINITE_START" in done
+    assert "log(a)" in done
+    assert "larger units" not in done
+
+
+def test_refused_methods_are_named_as_the_option_takes_them(nablad: Piped, server: str) -> None:
+    done = nablad("solve", "norris", "--method", "bfgs", "--bounds", "x=0:", NABLAD_SERVER=server)
+    assert done.returncode == 1
+    assert "gauss-newton" in done.stderr
+    assert "_" not in done.stderr
+
+
 def test_columns_without_a_name_are_left_out_and_that_is_said(nablad: Piped, server: str, tmp_path: Path) -> None:
     (tmp_path / "indexed.csv").write_text(",x,y\n0,1,2\n1,2,3\n2,3,5\n")
     done = nablad("solve", "indexed.csv", "-t", "y", cwd=tmp_path, NABLAD_SERVER=server)

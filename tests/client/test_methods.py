@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nablad import client
 from nablad.client import (
     BFGS,
     LBFGS,
@@ -29,8 +30,9 @@ from nablad.client import (
     TrustRegion,
     WolfeSearch,
 )
-from nablad.client.errors import argument_name
+from nablad.client.errors import METHODS, argument_name, from_details
 from nablad.v1 import method_pb2
+from nablad.wire.errors import ErrorDetails, FieldViolation
 
 ARMIJO = ArmijoSearch(initial_step=0.5, sufficient_decrease=1e-3, shrink=0.25, max_trials=7)
 WOLFE = WolfeSearch(initial_step=0.5, sufficient_decrease=1e-3, curvature=0.5, max_trials=8)
@@ -98,7 +100,7 @@ def test_every_method_of_the_wire_can_be_said() -> None:
 
 
 REFUSED: list[tuple[str, Any]] = [
-    ("method.step.step_size", GradientDescent("fast")),  # type: ignore[arg-type]
+    ("method.step", GradientDescent("fast")),  # type: ignore[arg-type]
     ("method.momentum", GradientDescent(momentum="much")),  # type: ignore[arg-type]
     ("method.line_search", Newton(WOLFE)),  # type: ignore[arg-type]
     ("method.trust_region", Newton(trust_region=1.0)),  # type: ignore[arg-type]
@@ -111,6 +113,12 @@ REFUSED: list[tuple[str, Any]] = [
     ("method.schedule.epochs", Adam(schedule=CosineDecay(0.5))),  # type: ignore[arg-type]
     ("method.warmup_epochs", Adam(warmup_epochs=-0.5)),  # type: ignore[arg-type]
     ("method.seed", Adam(seed=-1)),
+    ("method.step", GradientDescent(True)),
+    ("method.nesterov", GradientDescent(nesterov="yes")),  # type: ignore[arg-type]
+    ("method.geodesic_acceleration", LevenbergMarquardt(geodesic_acceleration=2)),  # type: ignore[arg-type]
+    ("method.curvature", Newton(curvature=3)),  # type: ignore[arg-type]
+    ("method.memory", LBFGS(2.5)),  # type: ignore[arg-type]
+    ("method.memory", LBFGS(True)),
     ("method.learning_rate", StochasticGradientDescent("slow")),  # type: ignore[arg-type]
 ]
 
@@ -120,6 +128,31 @@ def test_what_no_message_can_hold_is_refused_by_the_callers_name(field: str, met
     with pytest.raises(InvalidRequest) as caught:
         method.to_proto()
     assert [v.field for v in caught.value.violations] == [field]
+    description = caught.value.violations[0].description
+    assert "needed" in description or "give one of them" in description, description
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (Newton(curvature=3), "method.curvature: is 3; a text is needed"),  # type: ignore[arg-type]
+        (LBFGS(memory=2.5), "method.memory: is 2.5; a whole number is needed"),  # type: ignore[arg-type]
+        (GradientDescent(nesterov="yes"), "method.nesterov: is 'yes'; True or False is needed"),  # type: ignore[arg-type]
+        (LBFGS(2**31), "method.memory: is 2147483648; a whole number from -2147483648 to 2147483647 is needed"),
+    ],
+)
+def test_the_words_are_not_protobufs(method: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        method.to_proto()
+    assert str(caught.value) == words
+
+
+def test_methods_have_the_names_of_their_classes() -> None:
+    told = "bfgs cannot keep parameters within bounds; these can: gradient_descent, lbfgs"
+    details = ErrorDetails("INVALID_ARGUMENT", "", violations=(FieldViolation("spec.method.bfgs", told),))
+    words = "method: BFGS cannot keep parameters within bounds; these can: GradientDescent, LBFGS"
+    assert str(from_details(details, "a server")) == words
+    assert set(METHODS.values()) <= set(vars(client))
 
 
 @pytest.mark.parametrize(

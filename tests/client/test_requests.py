@@ -142,7 +142,7 @@ BAD_ARGUMENTS = {
     "model.layers[0].activation": lambda: spec_of(Network(X, Y, [Layer(2, 3)])),  # type: ignore[arg-type]
     "model.ridge": lambda: spec_of(LeastSquares(X, Y, ridge="a")),  # type: ignore[arg-type]
     "model.seed": lambda: spec_of(Network(X, Y, [Layer(1)], seed=-1)),
-    "method.step.step_size": lambda: spec_of(LeastSquares(X, Y), GradientDescent(step="fast")),  # type: ignore[arg-type]
+    "method.step": lambda: spec_of(LeastSquares(X, Y), GradientDescent(step="fast")),  # type: ignore[arg-type]
     "method.step.max_trials": lambda: spec_of(LeastSquares(X, Y), GradientDescent(ArmijoSearch(max_trials=1 << 40))),
     "method.line_search": lambda: spec_of(LeastSquares(X, Y), Newton(0.5)),  # type: ignore[arg-type]
     "stopping.max_time": lambda: spec_of(LeastSquares(X, Y), stopping=Stopping(max_time=float("nan"))),
@@ -183,8 +183,15 @@ def test_a_solve_begins_at_an_array_or_at_arrays_by_name() -> None:
     for wrong, words in [
         ({"theta": [1, 2, 3], "b": 9}, r"start\['b'\]: there is no such parameter; there are theta, intercept"),
         ({"theta": [1, 2, 3]}, r"start\['intercept'\]: is missing"),
-        ({"theta": [1, 2], "intercept": 9}, r"start\['theta'\]: has shape \(2,\), should be \(3,\)"),
-        ({"theta": np.ones((2, 3)), "intercept": [1, 2]}, "start: holds 2 points; a solve begins at one"),
+        ({"theta": [1, 2], "intercept": 9}, r"start\['theta'\]: has shape \(2,\); an array of shape \(3,\) is needed"),
+        (
+            {"theta": np.ones((2, 3)), "intercept": [1, 2]},
+            r"start\['theta'\]: has shape \(2, 3\); an array of shape \(3,\) is needed",
+        ),
+        (
+            {"theta": np.ones(3), "intercept": [1, 2]},
+            r"start\['intercept'\]: has shape \(2,\); a single number is needed",
+        ),
     ]:
         with pytest.raises(InvalidRequest, match=words):
             spec_of(model, start=wrong)

@@ -72,7 +72,7 @@ def test_an_exact_step_is_for_quadratics(client: Any) -> None:
     assert client.solve(line, c.GradientDescent(c.ExactStep())).result().success
     with pytest.raises(c.InvalidRequest) as caught:
         client.solve(CURVE, c.GradientDescent(c.ExactStep()))
-    assert [v.field for v in caught.value.violations] == ["method"]
+    assert [v.field for v in caught.value.violations] == ["method.step"]
 
 
 def test_bounds_by_name(client: Any) -> None:
@@ -97,7 +97,7 @@ def test_bounds_by_name(client: Any) -> None:
 def test_a_start_out_of_bounds_and_a_method_that_cannot_keep_them(client: Any) -> None:
     with pytest.raises(c.InvalidRequest, match=r"start: element 2 \(b3\) is 5, outside its bounds \[0, 1\]"):
         client.solve(CURVE, start={"b1": 1, "b2": 1, "b3": 5}, bounds={"b3": (0, 1)})
-    with pytest.raises(c.InvalidRequest, match=r"method: bfgs cannot .* newton, .*levenberg_marquardt, .*lbfgs"):
+    with pytest.raises(c.InvalidRequest, match=r"method: BFGS cannot .* Newton, .*LevenbergMarquardt, .*LBFGS"):
         client.solve(CURVE, c.BFGS(), bounds=(0, None))
     with pytest.raises(c.InvalidRequest, match=r"bounds\.upper: has shape \(2,\)"):
         client.solve(CURVE, bounds=(None, [1, 2]))
@@ -154,10 +154,61 @@ def test_predictions_with_intervals(client: Any) -> None:
     for arguments, field in (
         ({"interval": "tolerance"}, "interval"),
         ({"interval": "confidence", "level": 95}, "level"),
+        ({"level": 0.5}, "level"),
+        ({"interval": 3}, "interval"),
     ):
         with pytest.raises(c.InvalidRequest) as caught:
             client.predict(result, new, **arguments)
         assert [v.field for v in caught.value.violations] == [field]
+
+
+def test_new_data_are_checked_by_their_names(client: Any) -> None:
+    model = c.Expression.parse("a*x + b*u", data={"x": X, "u": X**2}, response=Y, start={"a": 1.0, "b": 1.0})
+    result = client.solve(model).result()
+    line = client.solve(c.LeastSquares(X[:, None], Y)).result()
+    cases: list[tuple[Any, Any, str]] = [
+        (result, {}, "X: 'x' is missing"),
+        (result, {"u": [1.0]}, "X: 'x' is missing"),
+        (result, {"x": [1.0, np.nan], "u": [1.0, 2.0]}, "X['x'][1]: is nan; every number must be finite"),
+        (line, {}, "X: is required"),
+        (line, [[1.0], [np.inf]], "X[1, 0]: is inf; every number must be finite"),
+    ]
+    for fit, new, words in cases:
+        with pytest.raises(c.InvalidRequest) as caught:
+            client.predict(fit, new)
+        assert str(caught.value).startswith(words), str(caught.value)
+
+
+def test_nothing_is_predicted_from_a_start_that_is_not_finite(client: Any) -> None:
+    model = c.Expression.parse("log(a)*x", data={"x": X}, response=Y, start={"a": -1.0})
+    result = client.solve(model).result()
+    assert result.status == "FAILED_NONFINITE_START"
+    for more in ({}, {"interval": "confidence"}):
+        with pytest.raises(c.Conflict, match="not finite: solve again from another start"):
+            client.predict(result, {"x": [1.0]}, **more)
+
+
+def test_intervals_tell_what_the_statistics_warn_of(client: Any) -> None:
+    new = {"x": [1.0]}
+    cut = client.solve(CURVE, c.Newton(), stopping=c.Stopping(max_iterations=1)).result()
+    assert not cut.success
+    found = client.predict(cut, new, interval="confidence")
+    assert found.warnings == cut.statistics.warnings
+    assert "did not converge" in found.warnings[0]
+    whole = client.solve(CURVE).result()
+    assert client.predict(whole, new, interval="confidence").warnings == whole.statistics.warnings
+
+
+def test_a_start_that_bounds_move_is_told(client: Any) -> None:
+    """Of values that somebody chose; where a model has a start of its own, nobody cares."""
+    run = client.solve(CURVE, bounds={"b1": (2.0, 3.0), "b3": (None, -0.5)})
+    warned = [event.message for event in run.events() if isinstance(event, c.SolveWarning)]
+    assert warned[0] == "The start lay outside the bounds and was moved to them: b1 from 1 to 2, b3 from 0 to -0.5."
+    for quiet in (
+        client.solve(CURVE, bounds={"b1": (0.0, 3.0)}),
+        client.solve(c.LeastSquares(X[:, None], Y), bounds=(1.0, 2.0)),
+    ):
+        assert not any("start" in e.message for e in quiet.events() if isinstance(e, c.SolveWarning))
 
 
 @pytest.mark.parametrize("method", [c.Adam(), c.StochasticGradientDescent(1e-7), c.GradientDescent(1e-9)])

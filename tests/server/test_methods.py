@@ -149,26 +149,33 @@ def test_a_method_that_cannot_keep_bounds_names_those_that_can(server: Running, 
 
 
 def test_a_setting_that_cannot_keep_bounds_is_refused_before_the_run(server: Running) -> None:
-    for method in (
-        {"newton": {"line_search": {}}},
-        {"gradient_descent": {"momentum": 0.5}},
-        {"gradient_descent": {"nesterov": True}},
+    for kind, setting, value in (
+        ("newton", "line_search", {}),
+        ("gradient_descent", "momentum", 0.5),
+        ("gradient_descent", "nesterov", True),
+        ("gradient_descent", "wolfe", {}),
     ):
-        (violation,) = refused(lambda m=method: server.create(spec(m, bounds=box(0.0)))).violations
-        assert violation.field == f"spec.method.{next(iter(method))}"
-        assert "levenberg_marquardt" in violation.description
+        asked = spec({kind: {setting: value}}, bounds=box(0.0))
+        (violation,) = refused(lambda s=asked: server.create(s)).violations
+        assert violation.field == f"spec.method.{kind}.{setting}"
+        told = violation.description.partition("take one of")[2]
+        assert "levenberg_marquardt" in told
+        assert kind not in told.split(", ")
 
 
 WOLFE = {"sufficient_decrease": 0.4, "curvature": 0.3}
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("gradient_descent.momentum", {"gradient_descent": {"momentum": -0.1}}),
     ("gradient_descent.nesterov", {"gradient_descent": {"momentum": 0.5, "nesterov": True}}),
-    ("gradient_descent", {"gradient_descent": {"nesterov": True, "barzilai_borwein": {}}}),
+    ("gradient_descent.nesterov", {"gradient_descent": {"nesterov": True, "barzilai_borwein": {}}}),
+    ("gradient_descent.nesterov", {"gradient_descent": {"nesterov": True, "wolfe": {}}}),
+    ("gradient_descent.momentum", {"gradient_descent": {"momentum": 0.5, "barzilai_borwein": {}}}),
+    ("gradient_descent.constant.step_size", {"gradient_descent": {"constant": {"step_size": 0.0}}}),
     ("gradient_descent.wolfe.curvature", {"gradient_descent": {"wolfe": {"curvature": 1.0}}}),
     ("gradient_descent.wolfe.sufficient_decrease", {"gradient_descent": {"wolfe": {"sufficient_decrease": 0.5}}}),
-    ("gradient_descent", {"gradient_descent": {"wolfe": WOLFE}}),
+    ("gradient_descent.wolfe.curvature", {"gradient_descent": {"wolfe": WOLFE}}),
     ("gradient_descent.barzilai_borwein.memory", {"gradient_descent": {"barzilai_borwein": {"memory": 0}}}),
-    ("gradient_descent", {"gradient_descent": {"exact": {}}}),  # the objective is not quadratic
+    ("gradient_descent.exact", {"gradient_descent": {"exact": {}}}),  # the objective is not quadratic
     ("newton.curvature", {"newton": {"curvature": "some"}}),
     ("newton.linear_solver", {"newton": {"linear_solver": "lu"}}),
     ("newton.trust_region.initial_radius", {"newton": {"trust_region": {"initial_radius": 0.0}}}),
@@ -176,7 +183,13 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("gauss_newton.line_search.shrink", {"gauss_newton": {"line_search": {"shrink": 1.0}}}),
     ("levenberg_marquardt.initial_radius", {"levenberg_marquardt": {"initial_radius": -1.0}}),
     ("nonlinear_conjugate_gradient.formula", {"nonlinear_conjugate_gradient": {"formula": "dai_yuan"}}),
-    ("nonlinear_conjugate_gradient", {"nonlinear_conjugate_gradient": {"line_search": {"sufficient_decrease": 0.2}}}),
+    (
+        "nonlinear_conjugate_gradient.line_search.sufficient_decrease",
+        {"nonlinear_conjugate_gradient": {"line_search": {"sufficient_decrease": 0.2}}},
+    ),
+    ("bfgs.line_search.curvature", {"bfgs": {"line_search": {"sufficient_decrease": 0.2, "curvature": 0.1}}}),
+    ("newton.linear_solver", {"newton": {"linear_solver": "cg", "line_search": {}}}),
+    ("lbfgs.memory", {"lbfgs": {"memory": 2**31 - 1}}),
     ("bfgs.line_search.max_trials", {"bfgs": {"line_search": {"max_trials": 0}}}),
     ("lbfgs.memory", {"lbfgs": {"memory": 0}}),
     ("stochastic_gradient_descent.learning_rate", {"stochastic_gradient_descent": {}}),
@@ -204,6 +217,24 @@ def test_the_setting_at_fault_is_named(server: Running, field: str, method: dict
     assert details.code == "INVALID_ARGUMENT"
     assert [v.field for v in details.violations] == [f"spec.method.{field}"]
     assert all(v.description for v in details.violations)
+
+
+def test_a_number_that_is_zero_is_there(server: Running) -> None:
+    """What it must be is told, and not that it is required."""
+    for method in (
+        {"gradient_descent": {"constant": {"step_size": 0.0}}},
+        {"adam": {"schedule": {"step_decay": {"every": 0, "factor": 0.5}}}},
+        {"adam": {"schedule": {"step_decay": {"every": 5, "factor": 0.0}}}},
+    ):
+        (violation,) = refused(lambda m=method: server.create(spec(m), validate_only=True)).violations
+        assert violation.description.startswith("must be greater than 0; it is 0"), violation
+
+
+def test_a_default_that_is_in_the_way_is_called_one(server: Running) -> None:
+    search = {"line_search": {"sufficient_decrease": 0.2}}
+    asked = spec({"nonlinear_conjugate_gradient": search})
+    (violation,) = refused(lambda: server.create(asked, validate_only=True)).violations
+    assert violation.description == "must be below curvature, which is 0.1 unless given; it is 0.2"
 
 
 @pytest.mark.parametrize("name", ["gauss_newton", "levenberg_marquardt", "stochastic_gradient_descent", "adam"])

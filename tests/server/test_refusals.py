@@ -88,6 +88,15 @@ CASES: list[tuple[str, solver_pb2.SolveSpec]] = [
     ("spec.stopping.max_iterations", quick(stopping=method_pb2.Stopping(max_iterations=-1))),
     ("spec.stopping.max_iterations", quick(stopping=method_pb2.Stopping(max_iterations=2**62))),
     ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration()))),
+    ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration(seconds=1, nanos=-5)))),
+    ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration(nanos=2 * 10**9)))),
+    ("spec.stopping.max_time", quick(stopping=method_pb2.Stopping(max_time=Duration(seconds=2**60)))),
+    (
+        "spec.stopping.decrement_tolerance",
+        quick(
+            method=method_pb2.Method(lbfgs=method_pb2.LBFGS()), stopping=method_pb2.Stopping(decrement_tolerance=1e-3)
+        ),
+    ),
     ("spec.stopping.gradient_tolerance", quick(stopping=method_pb2.Stopping(gradient_tolerance=float("nan")))),
     ("spec.start", quick(start=encode(np.zeros(4)))),
     ("spec.start", quick(start=encode(np.array([0.0, np.nan, 0.0])))),
@@ -199,7 +208,17 @@ def test_an_unknown_job_is_named(server: Running, name: str) -> None:
     assert details.code == ("NOT_FOUND" if name else "INVALID_ARGUMENT")
 
 
-@pytest.mark.parametrize("thinning", [{"every": 0}, {"budget": -1}, {"per_decade": 10**6}, {"interval": Duration()}])
+@pytest.mark.parametrize(
+    "thinning",
+    [
+        {"every": 0},
+        {"budget": -1},
+        {"per_decade": 10**6},
+        {"interval": Duration()},
+        {"interval": Duration(seconds=1, nanos=-5)},
+        {"interval": Duration(seconds=2**60)},
+    ],
+)
 def test_a_thinning_that_cannot_be_is_refused(server: Running, thinning: dict[str, Any]) -> None:
     request = solver_pb2.SolveRequest(spec=quick(), thinning=solver_pb2.Thinning(**thinning))
     details = refused(lambda: server.solver.Solve(request, timeout=TIMEOUT))

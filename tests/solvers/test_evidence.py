@@ -290,11 +290,75 @@ def test_undetermined_parameters_are_named(method: Any) -> None:
     assert "does not determine a, b." in report.message
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flat_point_is_not_of_full_rank(seed: int) -> None:
+    """Ridge lets units die, whose biases nothing determines any more."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((20, 1))
+    model = Network(X, np.exp(-X[:, 0]), [Layer(3, "tanh"), Layer(1)], ridge=0.5, seed=seed)
+    report = solve(model.objective(), Newton(), model.start())
+    flat = report.evidence.verdict == "flat"
+    assert flat == (report.evidence.rank is not None and report.evidence.rank < model.size)
+
+
 def test_the_limit_says_how_far_it_is() -> None:
     report = run("(x-1)**2+1e4*(y-x**2)**2", {"x": -1.2, "y": 1.0}, GradientDescent(), Stopping(max_iterations=300))
     assert report.status is Status.MAX_ITERATIONS
     assert "has not converged" in report.message
     assert "Newton" in report.message
+
+
+@pytest.mark.parametrize("method", [Newton(), GradientDescent()], ids=lambda m: m.name)
+def test_advice_fits_method_and_point(method: Any) -> None:
+    """Nobody who runs Newton is sent to Newton, and a gradient of zero has no more digits."""
+    report = run("(x-1)**2+1e-9*(y-1)**2", {"x": 1.0, "y": 1.0}, method)
+    assert report.status is Status.GRADIENT
+    assert "digits" not in report.message
+    rough = run("exp(x)-x+exp(1e-6*y)-1e-6*y", {"x": 3.0, "y": 2.0}, method, Stopping(gradient_tolerance=1e-1))
+    assert rough.status is Status.GRADIENT
+    assert "ask for a smaller gradient tolerance" in rough.message
+    limited = run("exp(x)-x+exp(1e-6*y)-1e-6*y", {"x": 3.0, "y": 2.0}, method, Stopping(max_iterations=0))
+    assert all(("use Newton" in r.message) <= (method.order == 1) for r in (rough, limited))
+
+
+@pytest.mark.parametrize("method", [Newton(), BFGS(), GradientDescent()], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("exp(-x)+(y-1)**2", {"y": 3.0, "x": 0.0}),
+        ("exp(-1e-6*x)+1e6*(y-1)**2", {"y": 1.001, "x": 0.0}),
+        ("(y-1)**2-x**3", {"y": 3.0, "x": 1.0}),
+    ],
+)
+def test_what_runs_away_is_named(text: str, start: dict[str, float], method: Any) -> None:
+    """In any units, and not what merely found its minimum."""
+    report = run(text, start, method)
+    assert report.status in (Status.RECEDING, Status.UNBOUNDED, Status.MAX_ITERATIONS), report.message
+    if report.status is not Status.MAX_ITERATIONS:
+        assert "What runs away: x from" in report.message
+        assert "y from" not in report.message
+
+
+def test_limits_tell_their_numbers() -> None:
+    start = {"x": -1.2, "y": 1.0}
+    text = "(x-1)**2+100*(y-x**2)**2"
+    assert "The limit of 7 evaluations" in run(text, start, Newton(), Stopping(max_evaluations=7)).message
+    assert "The time limit of 1e-06 s" in run(text, start, Newton(), Stopping(max_seconds=1e-6)).message
+
+
+def test_at_the_origin_a_step_has_no_relative_length() -> None:
+    report = run("(x-1)**2+(y-2)**4", {"x": 0.0, "y": 0.0}, GradientDescent(), Stopping(gradient_tolerance=100.0))
+    assert report.status is Status.GRADIENT
+    assert "inf" not in report.message
+    assert "Newton's step from here promises a decrease" in report.message
+
+
+def test_in_a_box_that_holds_all_parameters_no_curvature_is_told() -> None:
+    bounds = Bounds(np.full(2, -1.0), np.full(2, 2.0))
+    report = run("-x**2-y**2", {"x": 1.0, "y": 0.5}, Newton(), bounds=bounds)
+    assert report.success, report.message
+    assert "Bounds hold every parameter: a minimum among the points within them." in report.message
+    assert "curvature" not in report.message
 
 
 # --- what was not finite -----------------------------------------------------------------------------------------
@@ -318,6 +382,14 @@ def test_a_gradient_that_is_not_finite_names_its_parameters() -> None:
     report = run("sqrt(b)+sqrt(a)+c**2", {"a": 0.0, "b": 1.0, "c": 1.0}, GradientDescent())
     assert report.status is Status.NONFINITE_START
     assert "a" in report.message
+
+
+def test_a_label_that_stands_for_two_ops_is_told_once() -> None:
+    """The squared error is computed from the error, and both are the loss."""
+    model = Network(np.ones((3, 1)), np.full((3, 1), 1e200), [Layer(1)])
+    report = solve(model.objective(), Newton(), model.start())
+    assert report.status is Status.NONFINITE_START
+    assert report.message.count("the loss (squared_error)") == 1, report.message
 
 
 def test_layers_and_names_of_a_network() -> None:

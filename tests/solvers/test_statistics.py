@@ -158,6 +158,23 @@ def test_a_parameter_that_a_bound_holds_counts_as_known() -> None:
     assert any("theta[0]" in warning for warning in found.warnings)
 
 
+@pytest.mark.parametrize("upper", [[0.1, 0.1], [0.1, 10.0]])
+def test_a_fit_whose_parameters_bounds_hold_has_statistics(upper: list[float]) -> None:
+    """All of them, or some: what is held is known, and s is of all observations."""
+    t = np.linspace(0.0, 2.0, 30)
+    y = 2.0 * np.exp(-1.3 * t) + 0.01 * np.sin(9.0 * t)
+    model = Expression.parse("A*exp(-k*t)", data={"t": t}, response=y, start={"k": 0.05, "A": 0.05})
+    bounds = Bounds(np.zeros(2), np.array(upper))
+    report = fitted(model, bounds=bounds)
+    assert report.success, report.message
+    found = report.statistics
+    held = (report.theta == bounds.lower) | (report.theta == bounds.upper)
+    assert found.degrees_of_freedom == 30 - np.count_nonzero(~held)
+    assert np.all((found.standard_errors == 0.0) == held)
+    assert np.all((found.covariance[held] == 0.0) & (found.covariance.T[held] == 0.0))
+    assert any("Bounds hold" in warning for warning in found.warnings)
+
+
 def test_a_run_that_did_not_converge_says_so() -> None:
     problem = nist.nonlinear("Eckerle4")
     model = problem.model(2)
@@ -172,6 +189,28 @@ def test_curvature_of_the_residuals_is_warned_of() -> None:
     assert any("curvature changes" in warning for warning in fitted(model).statistics.warnings)
     gentle = Expression.parse("exp(b*x)", data={"x": x}, response=np.exp(0.3 * x) + 0.01, start={"b": 0.2})
     assert fitted(gentle).statistics.warnings == ()
+
+
+def test_where_linearization_means_nothing_no_percentage_is_told() -> None:
+    """A unit that is as good as dead: its weight has next to no column in J, and much curvature."""
+    x = np.linspace(-1.0, 1.0, 20)
+    model = Expression.parse(
+        "a*x+w**3", data={"x": x}, response=2.0 * x + 0.3 * np.cos(9.0 * x) - 0.5, start={"a": 1.0, "w": 1.0}
+    )
+    warnings = statistics(model, [2.0, 1e-9]).warnings
+    (told,) = (warning for warning in warnings if "curvature changes" in warning)
+    assert "more than 1,000 %, most along w:" in told
+
+
+def test_message_and_statistics_name_the_same_undetermined_parameters() -> None:
+    """A small share of a null direction is one, too."""
+    t = np.linspace(0.0, 1.0, 20)
+    A = np.column_stack([t, 1e-3 * t + np.cos(t), np.cos(t), t**2])
+    report = fitted(LeastSquares(A, np.exp(t)))
+    words = "not determine theta[0], theta[1], theta[2]"
+    assert words in report.message
+    assert words in report.statistics.warnings[0]
+    assert report.evidence.rank == 3
 
 
 def test_no_statistics_where_there_is_no_sum_of_squares() -> None:

@@ -32,10 +32,26 @@ def parse_bounds(text: str) -> Box:
             raise CommandError(f"--bounds {part.strip()!r}: write NAME=LOWER:UPPER, such as b1=0: or b2=-1:1")
         if name in box:
             raise CommandError(f"--bounds: {name!r} is bounded twice")
-        box[name] = _side(name, lower), _side(name, upper)
+        box[name] = _pair(name, _side(name, lower), _side(name, upper))
     if not box:
         raise CommandError("--bounds is empty; write NAME=LOWER:UPPER, such as b1=0: or b2=-1:1")
     return box
+
+
+def _pair(name: str, lower: float | None, upper: float | None) -> tuple[float | None, float | None]:
+    if lower is not None and upper is not None and lower > upper:
+        raise CommandError(
+            f"--bounds {name}: the lower bound {lower:g} is above the upper one {upper:g}; write {name}=LOWER:UPPER"
+        )
+    return lower, upper
+
+
+def check_names(box: Box, known: tuple[str, ...]) -> None:
+    """CommandError for a bound on a parameter that there is not."""
+    for name in box:
+        if name not in known:
+            near = nearest(name, known) or f"; there are {', '.join(known)}"
+            raise CommandError(f"--bounds {name}: there is no such parameter{near}")
 
 
 def _side(name: str, text: str) -> float | None:
@@ -57,9 +73,8 @@ def linear_bounds(
     known = (*columns, "intercept") if intercept else columns
     sides = np.full((len(columns), 2), (-np.inf, np.inf))
     found: dict[str, tuple[Any, Any]] = {}
+    check_names(box, known)
     for name, (lower, upper) in box.items():
-        if name not in known:
-            raise CommandError(f"--bounds: there is no parameter {name!r}{nearest(name, known) or ''}")
         pair = (-np.inf if lower is None else lower, np.inf if upper is None else upper)
         if name in columns:
             sides[columns.index(name)] = pair

@@ -6,6 +6,7 @@ theta, b of these is, in the table's units, theta / scale and b - sum(theta * me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from nablad.cli.csv_data import Table
 from nablad.cli.errors import CommandError, nearest
+from nablad.cli.tables import counted
 
 if TYPE_CHECKING:
     from nablad.client import LeastSquares, Network, Statistics
@@ -97,7 +99,7 @@ def prepare(table: Table, *, standardize: bool, test_split: float | None, seed: 
 
 def rows_of(number: int) -> str:
     """`1 row`, `2,000 rows`."""
-    return f"{number:,} row{'s' if number != 1 else ''}"
+    return counted(number, "row")
 
 
 def parse_layers(text: str) -> list[tuple[int, str]]:
@@ -159,15 +161,24 @@ def in_table_units(theta: FloatArray, intercept: float | None, scaling: Standard
     return LinearParameters(coefficients, intercept - float(coefficients @ scaling.means))
 
 
-def statistics_in_table_units(found: Statistics, values: FloatArray, scaling: Standardization | None) -> Statistics:
+def statistics_in_table_units(
+    found: Statistics, values: FloatArray, scaling: Standardization | None, error_at: Callable[[FloatArray], float]
+) -> Statistics:
     """The statistics of a linear model, of the parameters in the table's units: theta first, then the intercept.
 
-    With theta' = B theta the covariance is B C B'; `values` are theta', shape (p).
+    With theta' = B theta the covariance is B C B'; `values` are theta', shape (p). Where the data leave parameters open
+    there is no C: a coefficient's error is then its own over its scale, and the intercept's that of the prediction
+    where all columns are 0, which `error_at` tells for standardized features of shape (D).
     """
     layout = {f"{i}": () for i in range(values.size)}
-    if scaling is None or found.covariance is None or found.standard_errors is None:
+    if scaling is None or found.standard_errors is None:
         return replace(found, theta=values, layout=layout)
     width = scaling.scales.size
+    if found.covariance is None:
+        errors = found.standard_errors.copy()
+        errors[:width] /= scaling.scales
+        errors[width:] = [error_at(-scaling.means / scaling.scales) for _ in errors[width:]]
+        return replace(found, theta=values, standard_errors=errors, layout=layout)
     change = np.eye(values.size)
     change[:width, :width] /= scaling.scales
     change[width:, :width] = -scaling.means / scaling.scales

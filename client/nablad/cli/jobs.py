@@ -47,8 +47,9 @@ def list_jobs(console: Console, server: str, states: Sequence[str], limit: int) 
     columns = [
         Column("job"),
         Column("state"),
+        Column("status"),
         Column("iteration", True),
-        Column("loss", True),
+        Column("best loss", True),
         Column("age", True),
         Column("title"),
     ]
@@ -60,21 +61,21 @@ def list_jobs(console: Console, server: str, states: Sequence[str], limit: int) 
 
 
 def _show_narrow(console: Console, rows: Sequence[Sequence[str]]) -> None:
-    """Two lines a job, where a row of the table would not fit: name and state, then the rest."""
-    for name, state, iteration, loss, age, title in rows:
-        progress = "" if iteration == "-" else f"iteration {iteration}  loss {loss}  "
-        line(console, f"{name}  {state}", "bold")
+    """Two lines a job, where a row of the table would not fit: name and status, or its state before; then the rest."""
+    for name, state, status, iteration, loss, age, title in rows:
+        progress = "" if iteration == "-" else f"iteration {iteration}  best loss {loss}  "
+        line(console, f"{name}  {state if status == '-' else status}", "bold")
         line(console, f"  {progress}{age} old  {title}".rstrip())
 
 
 def _row(job: Job) -> list[str]:
-    last = job.last_iterate
-    state = _state(job)
+    last, best = job.last_iterate, job.best_iterate
     return [
         job.name.removeprefix(_PREFIX),
-        state,
+        _state(job),
+        job.status or "-",
         count(last.iteration if last else None),
-        number(last.loss if last else None),
+        number(best.loss if best else None),
         _age(job.create_time),
         job.title,
     ]

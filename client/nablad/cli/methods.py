@@ -6,6 +6,7 @@ are its own, and how its settings become the client library's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -105,6 +106,14 @@ def shown(wire_name: str) -> tuple[str, Look]:
     """What a person calls a method of the server's, and how its curve looks."""
     row = _BY_WIRE.get(wire_name)
     return (wire_name.replace("_", " "), MANY) if row is None else (row.label, row.look)
+
+
+def in_options(text: str) -> str:
+    """The text of a client, with the methods' names as --method takes them."""
+    from nablad.client.errors import METHODS as CLASSES
+
+    names = {CLASSES[row.wire or name.replace("-", "_")]: name for name, row in METHODS.items()}
+    return re.sub(r"\b\w+\b", lambda word: names.get(word[0], word[0]), text)
 
 
 def _written(option: str) -> str:

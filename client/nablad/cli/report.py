@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +18,20 @@ from nablad.cli.fitting import (
     score_regression,
     statistics_in_table_units,
 )
-from nablad.cli.methods import shown
+from nablad.cli.methods import Settings, shown
 from nablad.cli.saving import Fitted, save
-from nablad.cli.tables import Column, count, fits, is_live, line, number, seconds, show
+from nablad.cli.tables import Column, count, counted, fits, is_live, line, number, seconds, show
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nablad.client import Client, Evidence, Expression, LeastSquares, Network, Result, Statistics
+    from nablad.client import Client, Expression, LeastSquares, Network, Result, Statistics
 
-# What the server's messages advise, in the words of the command line.
-_ADVICE = {
-    "LIMIT_ITERATIONS": "Here: --max-iterations allows more.",
-    "LIMIT_TIME": "Here: --max-seconds allows more.",
-    "STALLED_RECEDING": "Here: --ridge and --bounds keep parameters from running away.",
-    "FAILED_NONFINITE_START": "Here: the numbers are too large to be squared; write the columns in larger units.",
-    "FAILED_DIVERGED": "Here: without --step-size, a line search finds the step.",
-}
 # Digits of the parameters: in a pipe all that there are; on a terminal as many as leave room for their errors.
 _DIGITS, _DIGITS_LIVE = 15, 9
+
+
+_ELEMENT = re.compile(r"\btheta\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Report:
     model: LeastSquares | Network | Expression
     result: Result
     quiet: bool
-    constant_step: bool
+    settings: Settings
 
     def show(self, client: Client, file: Path | None, metadata: dict[str, Any]) -> None:
         """Save the parameters, then print outcome, scores and parameters: a reader that goes away costs no file."""
@@ -62,28 +59,48 @@ class Report:
         if result.method_reason:
             label, _ = shown(result.settings_used["method"])
             self.say(f"Chosen: {label}. {result.method_reason}")
-        self.say(f"{result.status}  {result.message}")
-        if result.status in _ADVICE and (result.status != "FAILED_DIVERGED" or self.constant_step):
-            self.say(_ADVICE[result.status])
+        self.tell(f"{result.status}  {result.message}")
+        for advice in _ADVICE:
+            if advice.status == result.status and advice.fits(self):
+                self.say(f"Here: {advice.text}")
         rows = [*self._facts(), *self._fit(scores)]
         width = max(len(name) for name, _ in rows)
         for name, text in rows:
             self.say(f"  {name:<{width}}  {text}")
         self.say()
         if not self.quiet:
-            self._parameters()
+            self._parameters(client)
         for warning in () if result.statistics is None else result.statistics.warnings:
-            self.say(f"Note: {warning}")
+            self.tell(f"Note: {warning}")
         if file is not None:
             self.say(f"Parameters written to {file}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether --ridge is for the model: it is no formula, which says everything itself."""
+        from nablad.client import Expression
+
+        return not isinstance(self.model, Expression)
 
     def say(self, text: str = "") -> None:
         """Print a line, unless --quiet."""
         if not self.quiet:
             line(self.console, text)
 
+    def tell(self, text: str) -> None:
+        """Print what the server says, with the columns' names for the elements of a linear model's theta."""
+        self.say(self._named(text))
+
+    def _named(self, text: str) -> str:
+        from nablad.client import LeastSquares
+
+        if not isinstance(self.model, LeastSquares):
+            return text
+        names = self.problem.table.feature_names
+        return _ELEMENT.sub(lambda found: names[int(found[1])] if int(found[1]) < len(names) else found[0], text)
+
     def _facts(self) -> list[tuple[str, str]]:
-        result, evidence = self.result, self._evidence()
+        result, evidence = self.result, self.result.evidence
         point = [str(evidence.verdict).lower()]
         point += [] if evidence.condition is None else [f"condition {number(evidence.condition, 3)}"]
         point += [] if evidence.rank is None else [f"rank {evidence.rank} of {result.theta.size}"]
@@ -92,29 +109,19 @@ class Report:
             ("loss", number(result.loss, 15)),
             ("gradient norm", number(evidence.gradient_norm, 3)),
             ("point", ", ".join(point)),
-            *evidence.told(result.theta.size),
+            *((name, self._named(text)) for name, text in evidence.told(result.theta.size)),
             ("time", seconds(result.times.total)),
         ]
         if self.problem.table.dropped:
             rows.append(("rows left out", f"{count(self.problem.table.dropped)}, with missing values"))
         return rows
 
-    def _evidence(self) -> Evidence:
-        """With the columns' names for the elements of a linear model's theta."""
-        from nablad.client import LeastSquares
-
-        evidence = self.result.evidence
-        if not isinstance(self.model, LeastSquares):
-            return evidence
-        names = {f"theta[{i}]": name for i, name in enumerate(self.problem.table.feature_names)}
-        worst = evidence.worst_scaled_parameter
-        return replace(evidence, worst_scaled_parameter=names.get(worst or "", worst))
-
     def _fit(self, scores: dict[str, float | None]) -> list[tuple[str, str]]:
         rows = [(name, number(value, 15 if "residual" in name else 8)) for name, value in scores.items()]
         found = self.result.statistics
         if found is not None and found.residual_standard_deviation is not None:
-            text = f"{number(found.residual_standard_deviation, 8)}, with {found.degrees_of_freedom} degrees of freedom"
+            freedom = counted(found.degrees_of_freedom, "degree of freedom", "degrees of freedom")
+            text = f"{number(found.residual_standard_deviation, 8)}, with {freedom}"
             rows.insert(1, ("residual standard deviation", text))
         return rows
 
@@ -132,6 +139,8 @@ class Report:
 
         problem = self.problem
         scores: dict[str, float | None] = {}
+        if self.result.status == "FAILED_NONFINITE_START":
+            return scores  # the server has nothing to predict by
         for name, rows in (("", problem.train), (" (test)", problem.test)):
             if rows is None:
                 continue
@@ -144,7 +153,7 @@ class Report:
                 scores |= {f"residual sum of squares{name}": score.rss, f"R^2{name}": score.r_squared}
         return scores
 
-    def _parameters(self) -> None:
+    def _parameters(self, client: Client) -> None:
         from nablad.client import Network
 
         found, linear = self.result.statistics, self._linear()
@@ -161,7 +170,11 @@ class Report:
                 values.append(linear.intercept)
                 standardized.append(self.result.parameters["intercept"])
             if found is not None:
-                found = statistics_in_table_units(found, np.array(values), self.problem.scaling)
+
+                def error_at(features: Any) -> float:
+                    return prediction_error(client, self.result, features)
+
+                found = statistics_in_table_units(found, np.array(values), self.problem.scaling, error_at)
             self._coefficients(names, np.array(values), found, standardized if self.problem.scaling else [])
 
     def _coefficients(self, names: list[str], values: Any, found: Statistics | None, standardized: list[Any]) -> None:
@@ -213,3 +226,50 @@ class Report:
             "scores": scores,
         }
         save(file, Fitted(result.theta, result.parameters, self.problem, self._linear(), whole | metadata))
+
+
+def prediction_error(client: Client, result: Result, features: Any) -> float:
+    """The standard error of a linear model's prediction for one row; inf where the data do not determine it."""
+    from nablad.client.student import student_t
+
+    level = 0.95
+    found = client.predict(result, features[None, :], interval="confidence", level=level)
+    freedom = result.statistics.degrees_of_freedom if result.statistics is not None else 0
+    return float((found.upper - found.lower)[0]) / (2.0 * student_t(level, freedom))
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What may be done after a run that ended so, in the words of the command line."""
+
+    status: str
+    text: str
+    fits: Callable[[Report], bool] = lambda report: True
+
+
+def _too_large_to_square(report: Report) -> bool:
+    """A formula's start may be infinite for other reasons, of which the message tells."""
+    from nablad.client import Expression
+
+    return report.result.loss == np.inf and not isinstance(report.model, Expression)
+
+
+_ADVICE = (
+    Advice("LIMIT_ITERATIONS", "--max-iterations allows more.", lambda report: report.settings.epochs is None),
+    Advice("LIMIT_ITERATIONS", "--epochs allows more.", lambda report: report.settings.epochs is not None),
+    Advice("LIMIT_TIME", "--max-seconds allows more."),
+    Advice(
+        "STALLED_RECEDING", "--ridge and --bounds keep parameters from running away.", lambda report: report.is_plain
+    ),
+    Advice("STALLED_RECEDING", "--bounds keep parameters from running away.", lambda report: not report.is_plain),
+    Advice(
+        "FAILED_NONFINITE_START",
+        "the numbers are too large to be squared; write the columns in larger units.",
+        _too_large_to_square,
+    ),
+    Advice(
+        "FAILED_DIVERGED",
+        "without --step-size, a line search finds the step.",
+        lambda report: report.settings.step_size is not None,
+    ),
+)

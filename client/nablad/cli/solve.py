@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nablad.cli import bundled
-from nablad.cli.boxes import linear_bounds, parse_bounds
+from nablad.cli.boxes import check_names, linear_bounds, parse_bounds
 from nablad.cli.connect import connect
 from nablad.cli.csv_data import Table, read_table
 from nablad.cli.errors import CommandError, Exit
@@ -16,9 +17,10 @@ from nablad.cli.files import check_writable
 from nablad.cli.fitting import SOFTMAX, SQUARED_ERROR, Problem, build_model, prepare, rows_of
 from nablad.cli.formula import Formula, expression, formula_of
 from nablad.cli.live import follow
-from nablad.cli.methods import Settings, method_of, shown
+from nablad.cli.methods import Settings, in_options, method_of, shown
 from nablad.cli.plotting import check_plot, write_plot
 from nablad.cli.report import Report
+from nablad.cli.tables import counted
 from nablad.cli.trace import Trace, loss_chart
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def solve(console: Console, options: SolveOptions) -> Exit:
     model = _model(problem, formula, loss, options)
     bounds = _bounds(problem, formula, model, options)
     width = len(table.feature_names)
-    title = f"{_short_name(table.source)}: {table.target_name} from {width} feature{'s' if width != 1 else ''}"
+    title = f"{_short_name(table.source)}: {table.target_name} from {counted(width, 'feature')}"
     chart_of = loss_chart(f"{title}, {rows_of(len(problem.train.target))}")
     with connect(options.server, workers=1) as client:
         run = _start(client, model, method, bounds, options, title)
@@ -102,11 +104,9 @@ def solve(console: Console, options: SolveOptions) -> Exit:
         result = trace.result
         if result is None:
             raise CommandError("interrupted, and the server did not answer the cancel in time")
-        report = Report(
-            console, problem, model, result, options.quiet, constant_step=options.settings.step_size is not None
-        )
+        report = Report(console, problem, model, result, options.quiet, options.settings)
         for warning in dict.fromkeys(trace.warnings):
-            report.say(f"Note: {warning}")
+            report.tell(f"Note: {warning}")
         report.show(client, options.save, _metadata(options))
     if options.plot is not None:
         write_plot(options.plot, [chart_of([trace])])
@@ -186,6 +186,8 @@ def _bounds(
     box = parse_bounds(options.bounds)
     if isinstance(model, LeastSquares):
         return linear_bounds(box, problem.table.feature_names, options.intercept, problem.scaling)
+    if formula is not None:
+        check_names(box, tuple(formula.start))
     return dict(box)
 
 
@@ -214,9 +216,17 @@ def _start(
     except InvalidRequest as error:
         if not error.violations:
             raise
-        field, description = error.violations[0].field, error.violations[0].description
-        name = next((option for start, option in _OPTIONS.items() if field.startswith(start)), field)
-        raise CommandError(f"{name}: {description}") from error
+        raise CommandError(_in_options(error.violations[0].field, error.violations[0].description)) from error
+
+
+def _in_options(field: str, description: str) -> str:
+    """What is wrong with an argument of the client library, in the words of the command line."""
+    known = next((argument for argument in _OPTIONS if field.startswith(argument)), None)
+    if known is None:
+        return f"{field}: {description}"
+    named = re.search(r"\['(.+?)'\]", field)  # bounds['k']
+    option = f"{_OPTIONS[known]} {named[1]}" if named else _OPTIONS[known]
+    return f"{option}: {in_options(description) if known.startswith('method') else description}"
 
 
 def _short_name(source: str) -> str:

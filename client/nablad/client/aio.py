@@ -194,7 +194,7 @@ class AsyncClient(AsyncDifferentiation):
 
     @overload
     async def predict(
-        self, of: Result | RunView | JobView | str, X: NewData, *, interval: str, level: float = 0.95
+        self, of: Result | RunView | JobView | str, X: NewData, *, interval: str, level: float | None = None
     ) -> Prediction: ...
 
     async def predict(
@@ -203,7 +203,7 @@ class AsyncClient(AsyncDifferentiation):
         X: NewData,
         *,
         interval: str | None = None,
-        level: float = 0.95,
+        level: float | None = None,
     ) -> NDArray[Any] | Prediction:
         """The model's output for new data, at the result of a job.
 
@@ -212,6 +212,7 @@ class AsyncClient(AsyncDifferentiation):
 
         With an `interval`, a Prediction: of a fit by squares, how uncertain the outputs are, by linearization.
         "confidence" is for the expected response, "prediction" for a new observation of it, which scatters besides.
+        `level` is its probability, 0.95 unless given.
         """
         return await self._run(operations.predict(self._session, job_name(of), X, interval, level))
 

@@ -175,7 +175,7 @@ class Client(Differentiation):
 
     @overload
     def predict(
-        self, of: Result | RunView | JobView | str, X: NewData, *, interval: str, level: float = 0.95
+        self, of: Result | RunView | JobView | str, X: NewData, *, interval: str, level: float | None = None
     ) -> Prediction: ...
 
     def predict(
@@ -184,7 +184,7 @@ class Client(Differentiation):
         X: NewData,
         *,
         interval: str | None = None,
-        level: float = 0.95,
+        level: float | None = None,
     ) -> NDArray[Any] | Prediction:
         """The model's output for new data, at the result of a job.
 
@@ -193,6 +193,7 @@ class Client(Differentiation):
 
         With an `interval`, a Prediction: of a fit by squares, how uncertain the outputs are, by linearization.
         "confidence" is for the expected response, "prediction" for a new observation of it, which scatters besides.
+        `level` is its probability, 0.95 unless given.
         """
         return self._transport.run(operations.predict(self._session, job_name(of), X, interval, level))
 

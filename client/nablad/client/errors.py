@@ -143,11 +143,22 @@ def argument_name(path: str, names: Names | None = None) -> str:
     return path
 
 
+METHODS = {field.name: field.message_type.name for field in method_pb2.Method.DESCRIPTOR.fields if field.message_type}
+"""The wire's names of methods, and those of this library."""
+
+
+def _described(violation: FieldViolation) -> str:
+    """What is wrong with a method, with the methods' names as they are typed."""
+    if not violation.field.startswith(("spec.method", "spec.stopping")):
+        return violation.description
+    return re.sub(r"\w+", lambda word: METHODS.get(word[0], word[0]), violation.description)
+
+
 def from_details(details: ErrorDetails, target: str, names: Names | None = None) -> NabladError:
     """The exception for an error that came over the wire from `target`."""
     message = details.message or details.code
     if details.code in ("INVALID_ARGUMENT", "OUT_OF_RANGE"):
-        violations = [FieldViolation(argument_name(v.field, names), v.description) for v in details.violations]
+        violations = [FieldViolation(argument_name(v.field, names), _described(v)) for v in details.violations]
         return InvalidRequest(violations, message=message)
     if details.code == "UNAVAILABLE":
         if details.reason:

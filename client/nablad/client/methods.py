@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nablad.client.core.encode import assign
+from nablad.client.core.encode import assign, assign_as
 from nablad.client.errors import invalid
 from nablad.client.settings import expect
 from nablad.client.steps import ArmijoSearch, BarzilaiBorwein, ConstantStep, ExactStep, TrustRegion, WolfeSearch
@@ -67,7 +67,7 @@ class GradientDescent:
         kind = _STEPS.get(type(step))
         if kind is None:
             message.constant.SetInParent()
-            assign(message.constant, "method.step", step_size=step)
+            assign_as(message.constant, "method.step", step_size=step)
         else:
             step.fill(getattr(message, kind), "method.step")
 

@@ -61,10 +61,21 @@ def start_array(value: Point, layout: Layout | None, dtype: np.dtype[Any] | None
     """Where a solve begins, given as a flat array (p,), which the server checks, or by name."""
     if not isinstance(value, Mapping):
         return numbers(value, "start", like=dtype)
+    for name, shape in (layout or {}).items():
+        if name in value:
+            _check_one(value[name], f"start[{name!r}]", tuple(shape), dtype)
     start = flatten(value, "start", layout, dtype).array
     if not isinstance(start, Dataset) and start.ndim > 1:
         raise invalid("start", f"holds {start.shape[0]} points; a solve begins at one")
     return start
+
+
+def _check_one(value: Any, argument: str, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
+    """That a part is of its parameter's own shape: a solve begins at one point."""
+    part = numbers(value, argument, like=dtype)
+    if not isinstance(part, Dataset) and part.shape != shape:
+        wanted = f"an array of shape {shape}" if shape else "a single number"
+        raise invalid(argument, f"has shape {part.shape}; {wanted} is needed")
 
 
 def _read(array: NDArray[Any], argument: str, layout: Layout) -> Flattened:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nablad.client.iterates import Iterate
 from nablad.client.statistics import Statistics
+from nablad.client.words import counted
 
 _ORDERS = ((1.75, "quadratic"), (1.25, "superlinear"), (-math.inf, "linear"))
 """From so much on, an observed order of convergence is called so."""
@@ -60,7 +61,7 @@ class Evidence:
                 ("scale", f"{self.worst_scaled_parameter} has {self.worst_scale:.2g} times the median curvature")
             )
         if self.active_bounds is not None:
-            told.append(("on a bound", f"{self.active_bounds} of {parameters} parameters"))
+            told.append(("on a bound", f"{self.active_bounds} of {counted(parameters, 'parameter')}"))
         return told
 
     def __repr__(self) -> str:
@@ -159,7 +160,7 @@ class Result:
 
     def __repr__(self) -> str:
         best = "" if self.best_iteration == self.iterations else f", the best at {self.best_iteration}"
-        head = f"Result: {self.status} after {self.iterations} iterations{best}"
+        head = f"Result: {self.status} after {counted(self.iterations, 'iteration')}{best}"
         width = max(len(name) for name, _ in self._facts())
         rows = []
         for name, text in self._facts():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nablad.client.core.encode import assign
-from nablad.client.errors import InvalidRequest, invalid
+from nablad.client.core.encode import assign, assign_as
+from nablad.client.errors import invalid
 from nablad.v1 import method_pb2
 
 
@@ -19,7 +19,7 @@ class InverseTimeDecay:
 
     def fill(self, message: method_pb2.LearningRateSchedule) -> None:
         """Writes itself into the message."""
-        _assign(message, "inverse_time_decay", "decay", self.decay)
+        assign_as(message, "method.schedule.decay", inverse_time_decay=self.decay)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ExponentialDecay:
 
     def fill(self, message: method_pb2.LearningRateSchedule) -> None:
         """Writes itself into the message."""
-        _assign(message, "exponential_factor", "factor", self.factor)
+        assign_as(message, "method.schedule.factor", exponential_factor=self.factor)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CosineDecay:
 
     def fill(self, message: method_pb2.LearningRateSchedule) -> None:
         """Writes itself into the message."""
-        _assign(message, "cosine_epochs", "epochs", self.epochs)
+        assign_as(message, "method.schedule.epochs", cosine_epochs=self.epochs)
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,6 @@ class StepDecay:
         """Writes itself into the message."""
         assign(message.step_decay, "method.schedule", every=self.every, factor=self.factor)
         message.step_decay.SetInParent()
-
-
-def _assign(message: method_pb2.LearningRateSchedule, member: str, name: str, value: float) -> None:
-    """Sets a member that the caller knows by another name."""
-    try:
-        assign(message, "", **{member: value})
-    except InvalidRequest as error:
-        raise invalid(f"method.schedule.{name}", error.violations[0].description) from error
 
 
 LearningRateSchedule = InverseTimeDecay | ExponentialDecay | CosineDecay | StepDecay

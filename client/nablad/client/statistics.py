@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nablad.client.errors import NabladError, invalid
 from nablad.client.named import Layout, Named
 from nablad.client.student import student_t
+from nablad.client.words import counted
 from nablad.wire.elements import element_names
 
 _ROWS = 24
@@ -110,8 +111,8 @@ class Statistics:
         """
         if self.standard_errors is None:
             raise NabladError(
-                f"there are no intervals: {self.observations} observations determine as many parameters, and leave no "
-                "degrees of freedom"
+                f"there are no intervals: {counted(self.observations, 'observation')} determine no fewer parameters, "
+                "and leave no degrees of freedom"
             )
         try:
             t = student_t(level, self.degrees_of_freedom)
@@ -136,7 +137,8 @@ class Statistics:
         """A line: how far the data scatter, and how many of them there are."""
         s = self.residual_standard_deviation
         scatter = "no residual standard deviation" if s is None else f"residual standard deviation {s:.6g}"
-        return f"{scatter}; {self.observations} observations, {self.degrees_of_freedom} degrees of freedom"
+        freedom = counted(self.degrees_of_freedom, "degree of freedom", "degrees of freedom")
+        return f"{scatter}; {counted(self.observations, 'observation')}, {freedom}"
 
     def __repr__(self) -> str:
         lines = [f"Statistics: {self.summary}", f"  residual sum of squares {self.residual_sum_of_squares:.10g}"]
@@ -177,3 +179,5 @@ class Prediction:
     """`confidence`, for the expected response, or `prediction`, for a new observation of it."""
     level: float
     """The probability."""
+    warnings: tuple[str, ...] = ()
+    """Where the interval means little, and why."""

@@ -543,6 +543,7 @@ class PredictResponse(google.protobuf.message.Message):
     OUTPUTS_FIELD_NUMBER: builtins.int
     LOWER_FIELD_NUMBER: builtins.int
     UPPER_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     @property
     def outputs(self) -> nablad.v1.tensor_pb2.Tensor:
         """Shape (M) or (M, outputs). For softmax cross-entropy, the probabilities; of an expression, f."""
@@ -553,14 +554,19 @@ class PredictResponse(google.protobuf.message.Message):
 
     @property
     def upper(self) -> nablad.v1.tensor_pb2.Tensor: ...
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where the interval means little, and why: sentences."""
+
     def __init__(
         self,
         *,
         outputs: nablad.v1.tensor_pb2.Tensor | None = ...,
         lower: nablad.v1.tensor_pb2.Tensor | None = ...,
         upper: nablad.v1.tensor_pb2.Tensor | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lower", b"lower", "outputs", b"outputs", "upper", b"upper"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lower", b"lower", "outputs", b"outputs", "upper", b"upper"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lower", b"lower", "outputs", b"outputs", "upper", b"upper", "warnings", b"warnings"]) -> None: ...
 
 Global___PredictResponse: typing_extensions.TypeAlias = PredictResponse

@@ -183,7 +183,10 @@ class Scheduler:
             raise
         except Exception as error:
             logs.error("job failed inside the server", job=name)
-            await self._finish_without_report(name, "FAILED_INTERNAL", f"A fault of the server's own: {error}")
+            message = (
+                f"The server failed with {type(error).__name__}: {error}. This is a fault of nablad: please report it."
+            )
+            await self._finish_without_report(name, "FAILED_INTERNAL", message)
             return False
 
     async def _begin(self, name: str) -> JobRecord:

@@ -26,10 +26,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from google.protobuf.duration_pb2 import Duration
 from numpy.typing import NDArray
 
 from nablad.server.columns import Columns
 from nablad.v1 import event_pb2, solver_pb2
+from nablad.wire.durations import nanoseconds
 
 KEPT_NONFINITE = 10
 MAX_PER_DECADE = 1_000
@@ -94,8 +96,7 @@ def violations(thinning: solver_pb2.Thinning) -> list[tuple[str, str]]:
     kind = thinning.WhichOneof("policy")
     found: list[tuple[str, str]] = []
     if kind == "interval":
-        if nanoseconds(thinning) <= 0:
-            found.append(("thinning.interval", "must be longer than 0 s; leave thinning out to see every iterate"))
+        found += [("thinning.interval", text) for text in _wrong_with(thinning.interval)]
     elif kind is not None:
         value = getattr(thinning, kind)
         if value < 1:
@@ -105,9 +106,12 @@ def violations(thinning: solver_pb2.Thinning) -> list[tuple[str, str]]:
     return found
 
 
-def nanoseconds(thinning: solver_pb2.Thinning) -> int:
-    """The interval."""
-    return thinning.interval.seconds * 10**9 + thinning.interval.nanos
+def _wrong_with(given: Duration) -> list[str]:
+    try:
+        positive = nanoseconds(given) > 0
+    except ValueError as error:
+        return [str(error)]
+    return [] if positive else ["must be longer than 0 s; leave thinning out to see every iterate"]
 
 
 def policy_of(thinning: solver_pb2.Thinning, length: int | None) -> Policy:
@@ -120,7 +124,7 @@ def policy_of(thinning: solver_pb2.Thinning, length: int | None) -> Policy:
 
 _POLICIES: dict[str, Callable[[solver_pb2.Thinning, int | None], Policy]] = {
     "every": lambda thinning, _: every(thinning.every),
-    "interval": lambda thinning, _: interval(nanoseconds(thinning)),
+    "interval": lambda thinning, _: interval(nanoseconds(thinning.interval)),
     "per_decade": lambda thinning, _: per_decade(thinning.per_decade),
     "budget": lambda thinning, length: budget(thinning.budget, length),
 }

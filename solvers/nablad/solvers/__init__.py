@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from nablad.solvers.objective import Capabilities as Capabilities
     from nablad.solvers.objective import Counters as Counters
     from nablad.solvers.objective import Interrupted as Interrupted
+    from nablad.solvers.objective import InvalidSetting as InvalidSetting
     from nablad.solvers.objective import Objective as Objective
     from nablad.solvers.objective import UnsupportedObjective as UnsupportedObjective
     from nablad.solvers.report import Evidence as Evidence
@@ -115,7 +116,15 @@ _HOMES = {
     "methods.table": ("METHODS",),
     "methods.trust_region": ("TrustRegion",),
     "models": ("Expression", "InvalidModel", "Layer", "LeastSquares", "Network"),
-    "objective": ("Batch", "Capabilities", "Counters", "Interrupted", "Objective", "UnsupportedObjective"),
+    "objective": (
+        "Batch",
+        "Capabilities",
+        "Counters",
+        "Interrupted",
+        "InvalidSetting",
+        "Objective",
+        "UnsupportedObjective",
+    ),
     "report": ("Evidence", "Report", "Seconds", "Statistics"),
     "statistics": ("Intervals", "intervals", "with_statistics"),
     "status": ("Family", "Status"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.solvers.events import Warning
 from nablad.solvers.evidence import CurvatureFacts
@@ -13,7 +14,7 @@ from nablad.solvers.objective import Objective
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.report import Evidence, Report
 from nablad.solvers.status import Family, Finding, Status
-from nablad.solvers.trouble import named
+from nablad.solvers.trouble import name_of, named
 from nablad.solvers.verification import Look
 
 VERDICTS = {
@@ -25,8 +26,8 @@ VERDICTS = {
 
 ODD_SCALE = 1e8
 """Curvatures that differ by this factor slow every method of first order down to nothing."""
-INVOLVED = 0.1
-"""A parameter belongs to the undetermined directions if so much of its own unit vector, squared, lies in them."""
+UNDETERMINED = 1e-8
+"""A parameter is determined if less than this of its unit vector, squared, lies in the undetermined directions."""
 SLOW = 0.1
 """An order of convergence within this of 1 is linear."""
 
@@ -39,6 +40,7 @@ def message(
     look: Look,
     evidence: Evidence,
     objective: Objective,
+    order: int,
 ) -> str:
     """The words of the report."""
     status = finding.status
@@ -47,15 +49,64 @@ def message(
         words.append(f"The point of iteration {point.iteration} is lower and is the one returned.")
     elif not status.success and math.isfinite(point.value):
         words.append(f"The best value is {point.value:.10g}, of iteration {point.iteration}.")
+    words.append(_runaway(status, progress, point, objective))
     words.append(_distance(finding, facts, look))
-    if facts.below is None:
+    held = facts.active is not None and facts.active == point.theta.size
+    if held and facts.verdict == "minimum":
+        words.append("Bounds hold every parameter: a minimum among the points within them.")
+    elif facts.below is None:
         words.append(VERDICTS.get(facts.verdict, facts.note if status.success else ""))
-    if facts.verdict in VERDICTS:
+    if facts.verdict in VERDICTS and not held:
         words.append(facts.note)
-    words.append(_undetermined(facts, objective))
-    words.append(_scale(status, evidence))
-    words.append(status.advice if status.advice not in words else "")
+    words.append(_undetermined(facts, look, objective))
+    words.append(_scale(status, evidence, order))
+    advice = _advice(finding, point, order)
+    words.append(advice if advice not in words else "")
     return " ".join(word for word in words if word)
+
+
+FITTING: tuple[tuple[Status, Callable[[Point, int], bool], str], ...] = (
+    (Status.GRADIENT, lambda point, order: point.gradient_norm == 0.0, ""),
+    (
+        Status.GRADIENT,
+        lambda point, order: order == 1,
+        "For more digits use Newton, or ask for a smaller gradient tolerance.",
+    ),
+)
+"""Where the point, or a method of this order, calls for other advice than the status's own."""
+
+
+def _advice(finding: Finding, point: Point, order: int) -> str:
+    """What to do next."""
+    if finding.advice is not None:
+        return finding.advice
+    rows = (words for status, fits, words in FITTING if status is finding.status and fits(point, order))
+    return next(rows, finding.status.advice)
+
+
+RUNAWAY = (Status.RECEDING, Status.UNBOUNDED)
+FARTHEST, FEW = 0.5, 3
+"""Those are named that went this share of the farthest's way or more, and at most so many: a parameter that found its
+minimum went twice the decrease that it brought, one that ran away many times that."""
+
+
+def _runaway(status: Status, progress: Progress, point: Point, objective: Objective) -> str:
+    """Which parameters ran away, and how far.
+
+    A parameter's way is measured by what its slope, at either end, makes of it: in units of f, whatever its own are.
+    """
+    origin = progress.origin
+    if status not in RUNAWAY:
+        return ""
+    with np.errstate(all="ignore"):
+        moved = np.abs(point.theta - origin.theta)
+        way = np.nan_to_num(np.maximum(np.abs(origin.gradient), np.abs(point.gradient)) * moved)
+    farthest = np.argsort(-way, kind="stable")[:FEW]
+    farthest = farthest[(way[farthest] > 0.0) & (way[farthest] >= FARTHEST * way.max())]
+    if not farthest.size:
+        return ""
+    told = (f"{name_of(objective)(int(i))} from {origin.theta[i]:.3g} to {point.theta[i]:.3g}" for i in farthest)
+    return f"What runs away: {', '.join(told)}."
 
 
 def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
@@ -63,35 +114,57 @@ def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
     if facts.decrement is None or facts.spectrum is None or finding.status in (Status.ROUNDOFF, Status.RECEDING):
         return ""
     if not math.isfinite(facts.decrement):
-        return "The value still falls along a direction without curvature." if not finding.status.success else ""
-    told = f"{look.step:.1e} of the parameters and promises a decrease of {facts.decrement:.1e}"
+        falls = "By its slope the value still falls along a direction without curvature."
+        return falls if not finding.status.success else ""
+    # At the origin a step has no length relative to theta.
+    long = f"is {look.step:.1e} of the parameters and " if math.isfinite(look.step) else ""
+    told = f"Newton's step from here {long}promises a decrease of {facts.decrement:.1e}"
     if finding.status is Status.GRADIENT and facts.verdict in ("minimum", "flat"):
-        return f"Newton's step from here is {told}."
+        return f"{told}."
     if finding.status.family is Family.LIMIT and not look.stationary:
-        return f"It has not converged: Newton's step from here is {told}; Newton or LBFGS may take it at once."
+        return f"It has not converged: {told}; Newton or LBFGS may take it at once."
     return ""
 
 
-def _undetermined(facts: CurvatureFacts, objective: Objective) -> str:
-    """Which parameters the objective leaves open."""
+def undetermined_directions(facts: CurvatureFacts, look: Look) -> NDArray[np.bool_]:
+    """Which eigenvectors of a flat point's curvature are so; none where idle parameters make it flat.
+
+    A point is flat also where its most negative curvature may be zero at the stationary one: then whatever is no
+    larger than that may.
+    """
     spectrum = facts.spectrum
-    if spectrum is None or facts.verdict != "flat":
-        return ""
-    flat = spectrum.flat if spectrum.flat.any() else np.arange(spectrum.values.size) == 0
+    if spectrum is None or facts.verdict != "flat" or look.idle:
+        return np.zeros(0, bool)
+    return np.asarray(np.abs(spectrum.values) <= max(spectrum.zero, -float(spectrum.values[0])))
+
+
+def determined(facts: CurvatureFacts, look: Look) -> int | None:
+    """How many directions the objective determines, in keeping with the verdict; None where that was not measured."""
+    if facts.rank is None or facts.spectrum is None or facts.verdict != "flat":
+        return facts.rank
+    size = facts.spectrum.values.size
+    undetermined = len(look.idle) or int(np.count_nonzero(undetermined_directions(facts, look)))
+    return min(facts.rank, size - undetermined)
+
+
+def _undetermined(facts: CurvatureFacts, look: Look, objective: Objective) -> str:
+    """Which parameters the objective leaves open."""
+    spectrum, flat = facts.spectrum, undetermined_directions(facts, look)
+    if spectrum is None or not flat.any():
+        return ""  # where parameters are idle, the note names them
     share = np.sum(spectrum.vectors[:, flat] ** 2, axis=1)
-    which = spectrum.free[share > min(INVOLVED, 0.5 * float(share.max()))]
+    which = spectrum.free[share > UNDETERMINED]
     return f"It does not determine {named(objective, which, objective.size)}."
 
 
-def _scale(status: Status, evidence: Evidence) -> str:
+def _scale(status: Status, evidence: Evidence, order: int) -> str:
     """The parameter that is out of scale, where that may be what held the run up."""
     scale = evidence.worst_scale
     if status.success or scale is None or not scale > 0.0 or 1.0 / ODD_SCALE < scale < ODD_SCALE:
         return ""
-    return (
-        f"The curvature along {evidence.worst_scaled_parameter} is {scale:.1e} of the median: change its unit, or use "
-        f"Newton, which needs none."
-    )
+    told = f"The curvature along {evidence.worst_scaled_parameter} is {scale:.1e} of the median"
+    # Methods of second order do not see units.
+    return f"{told}: change its unit, or use Newton, which needs none." if order == 1 else f"{told}."
 
 
 def warnings(report: Report) -> Iterator[Warning]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nablad.solvers.advice import message
+from nablad.solvers.advice import determined, message
 from nablad.solvers.evidence import CurvatureFacts, relative, worst_scaled
 from nablad.solvers.linalg.vectors import epsilon
 from nablad.solvers.methods.base import Method
@@ -66,7 +66,7 @@ def assemble(
         smallest_curvature=facts.smallest,
         largest_curvature=facts.largest,
         condition=facts.condition,
-        rank=facts.rank,
+        rank=determined(facts, look),
         decrement=decrement if math.isfinite(decrement) else None,
         convergence_order=convergence_order(progress.lengths, ROUNDOFF_LENGTH * epsilon(point.theta.dtype)),
         worst_scaled_parameter="" if oddest is None else name_of(objective)(oddest[0]),
@@ -76,7 +76,7 @@ def assemble(
     )
     return Report(
         status=finding.status,
-        message=message(finding, progress, point, facts, look, evidence, objective),
+        message=message(finding, progress, point, facts, look, evidence, objective, method.order),
         theta=point.theta.copy(),
         value=point.value,
         gradient=point.gradient.copy(),

@@ -15,6 +15,7 @@ from nablad.solvers.methods.base import Method
 from nablad.solvers.methods.lbfgs import LBFGS
 from nablad.solvers.methods.newton import Newton
 from nablad.solvers.objective import Objective
+from nablad.solvers.words import counted
 
 DENSE_SIZE = 2_000
 """Up to so many parameters a Hessian and its factorization are worth their p^2 memory and p^3 work."""
@@ -29,7 +30,7 @@ class Choice:
     applies: Callable[[Objective, Bounds | None], bool]
     method: Callable[[], Method[Any]]
     reason: str
-    """A sentence; {p} and {n} are the numbers of parameters and of data rows."""
+    """A sentence; {p} says how many parameters there are."""
 
 
 CHOICES: tuple[Choice, ...] = (
@@ -37,26 +38,26 @@ CHOICES: tuple[Choice, ...] = (
         "linear least squares: a residual affine in up to 2,000 parameters",
         lambda f, bounds: f.capabilities.affine and f.size <= DENSE_SIZE,
         Newton,
-        "The residual is affine in the {p} parameters: one Newton step by QR is the solution.",
+        "The residual is affine in the {p}: one Newton step by QR is the solution.",
     ),
     Choice(
         "a sum of squares of up to 2,000 parameters",
         lambda f, bounds: f.capabilities.residual and f.size <= DENSE_SIZE,
         Newton,
-        "With {p} parameters second derivatives are affordable: Newton's method takes the Gauss-Newton matrix or the "
+        "With {p} second derivatives are affordable: Newton's method takes the Gauss-Newton matrix or the "
         "Hessian, whichever predicts the sum of squares better, and verifies its minimum.",
     ),
     Choice(
         "any other objective of up to 2,000 parameters",
         lambda f, bounds: f.size <= DENSE_SIZE,
         Newton,
-        "With {p} parameters second derivatives are affordable, and Newton's method verifies its minimum by them.",
+        "With {p} second derivatives are affordable, and Newton's method verifies its minimum by them.",
     ),
     Choice(
         "more parameters, within bounds or not",
         lambda f, bounds: True,
         LBFGS,
-        "A Hessian of {p} parameters would be too large: L-BFGS builds its curvature from gradients. (To train a "
+        "A Hessian of {p} would be too large: L-BFGS builds its curvature from gradients. (To train a "
         "network on many rows rather than to find its minimum, ask for Adam.)",
     ),
 )
@@ -65,4 +66,4 @@ CHOICES: tuple[Choice, ...] = (
 def choose_method(objective: Objective, bounds: Bounds | None = None) -> tuple[Method[Any], str]:
     """A method for this objective within these bounds, and why: a sentence. Evaluates nothing."""
     row = next(row for row in CHOICES if row.applies(objective, bounds))
-    return row.method(), row.reason.format(p=f"{objective.size:,}", n=f"{objective.rows:,}")
+    return row.method(), row.reason.format(p=counted(objective.size, "parameter"))

@@ -12,7 +12,7 @@ is made again, whole, on resumption.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any
@@ -39,11 +39,14 @@ from nablad.solvers.stopping import Stopping, View, converged, iterations, no_pr
 from nablad.solvers.trouble import Trouble
 from nablad.solvers.trouble import explained as explained_trouble
 from nablad.solvers.verification import Look
+from nablad.solvers.words import counted
 
-INTERRUPTIONS = {
-    CANCELLED: Finding(Status.CANCELLED, "The run was cancelled."),
-    TIME_LIMIT: Finding(Status.MAX_TIME, "The time limit was reached."),
-    EVALUATION_LIMIT: Finding(Status.MAX_EVALUATIONS, "The limit on evaluations was reached."),
+INTERRUPTIONS: dict[str, Callable[[Stopping], Finding]] = {
+    CANCELLED: lambda rules: Finding(Status.CANCELLED, "The run was cancelled."),
+    TIME_LIMIT: lambda rules: Finding(Status.MAX_TIME, f"The time limit of {rules.max_seconds:g} s was reached."),
+    EVALUATION_LIMIT: lambda rules: Finding(
+        Status.MAX_EVALUATIONS, f"The limit of {counted(rules.max_evaluations or 0, 'evaluation')} was reached."
+    ),
 }
 
 TOLERANCES = ("gradient_tolerance", "relative_gradient_tolerance", "step_tolerance", "decrement_tolerance")
@@ -163,7 +166,7 @@ class _Run:
                 if self.checkpoint_every and finding is None and self.progress.iteration % self.checkpoint_every == 0:
                     yield self._checkpoint(self.progress)
         except Interrupted as interruption:
-            finding = INTERRUPTIONS[interruption.reason]
+            finding = INTERRUPTIONS[interruption.reason](self.rules)
         except MemoryError:
             finding = Finding(Status.OUT_OF_MEMORY, "An evaluation or a factorization ran out of memory.")
         resumable = finding.status.family in (Family.LIMIT, Family.USER)
@@ -341,7 +344,9 @@ def _nonfinite_start(progress: Progress, explained: str | None) -> Finding:
     bad = int(state.gradient.size - np.count_nonzero(np.isfinite(state.gradient)))
     what = f"The value is {state.value} at the start"
     if bad:
-        what += f", and {bad} of the gradient's {state.gradient.size} entries are NaN or infinite"
+        what += (
+            f", and {bad} of the gradient's {state.gradient.size} entries {'is' if bad == 1 else 'are'} NaN or infinite"
+        )
     return Finding(Status.NONFINITE_START, f"{what}." if explained is None else f"{what}. {explained}")
 
 

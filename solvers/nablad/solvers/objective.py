@@ -201,10 +201,21 @@ class Interrupted(Exception):
         self.reason = reason
 
 
-class UnsupportedObjective(Exception):
-    """A method was asked to minimize an objective that lacks what it needs: a fault of the field `method`."""
+class InvalidSetting(ValueError):
+    """A setting that does not go with another. `setting` is its name, `text` what is wrong and what would be right."""
 
-    def __init__(self, method: str, needs: str, message: str) -> None:
+    def __init__(self, setting: str, text: str) -> None:
+        super().__init__(f"{setting} {text}")
+        self.setting = setting
+        self.text = text
+
+
+class UnsupportedObjective(Exception):
+    """A method was asked to minimize an objective that lacks what it needs: a fault of the field `method`, or of the
+    `setting` that needs it."""
+
+    def __init__(self, method: str, needs: str, message: str, setting: str = "") -> None:
         super().__init__(message)
         self.method = method
         self.needs = needs
+        self.setting = setting

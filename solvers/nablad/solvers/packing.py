@@ -54,7 +54,7 @@ def _encode(value: Any, arrays: list[bytes]) -> Any:
     if isinstance(value, Enum):
         return {"~": "enum", "of": type(value).__name__, "name": value.name}
     if isinstance(value, Finding):
-        return {"~": "finding", "status": value.status.name, "message": value.message}
+        return {"~": "finding", "status": value.status.name, "message": value.message, "advice": value.advice}
     if isinstance(value, dict):
         return {"~": "dict", "items": {key: _encode(item, arrays) for key, item in value.items()}}
     if isinstance(value, (list, tuple)):
@@ -84,7 +84,7 @@ class _Decoder:
         if kind == "enum":
             return _ENUMS[value["of"]][value["name"]]
         if kind == "finding":
-            return Finding(Status[value["status"]], value["message"])
+            return Finding(Status[value["status"]], value["message"], value.get("advice"))
         return self._array(value)
 
     def _array(self, value: dict[str, Any]) -> np.ndarray[Any, Any]:

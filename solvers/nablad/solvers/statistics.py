@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+from nablad.solvers.advice import UNDETERMINED
 from nablad.solvers.autodiff.derivatives import Function
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.bounds import Bounds
@@ -49,16 +50,19 @@ from nablad.solvers.models.regression import Regression
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.report import Report, Statistics
 from nablad.solvers.trouble import named
+from nablad.solvers.words import counted
 
 AUTOMATIC_SIZE = 300
 """Up to so many parameters a report gets its statistics unasked: they cost what a few iterations of Newton's do."""
 NONLINEAR = 0.3
 """How far the curvature of the residuals may change J'J, relatively, before linear statistics are warned of: intervals
 are then off by about half of it."""
+MEANINGLESS = 10.0
+"""Where it changes J'J by more than this factor, how much more is of no interest: J says nothing of the fit there."""
 ROUNDOFF_FIT = 100.0
 """Residuals of so many roundings of the response are none."""
-UNDETERMINED = 1e-8
-"""A parameter is determined if its unit vector has less than this, squared, in the null space."""
+INVOLVED = 0.1
+"""A parameter is named beside a direction if it has so much of its length, squared, in units of J's columns."""
 BLOCK_BYTES = 64 << 20
 """Of the Jacobian at new data, at a time."""
 
@@ -261,11 +265,11 @@ def _of_the_fit(
     """Warnings on the data and the run."""
     found = []
     if not converged:
-        found.append("The run did not converge: these numbers are of the point that it reached, which is no minimum.")
+        found.append("The run did not converge: these numbers are of the point that it reached, not of a minimum.")
     if freedom <= 0:
         found.append(
-            f"{regression.observations} observations determine as many parameters and leave no degrees of freedom: "
-            f"nothing tells how uncertain they are."
+            f"{counted(regression.observations, 'observation')} determine no fewer parameters and leave no degrees of "
+            f"freedom: nothing tells how uncertain they are."
         )
     spread = ROUNDOFF_FIT * epsilon(theta.dtype) * norm(factor.triangle.scale * theta[factor.free])
     if freedom > 0 and squares <= spread * spread:
@@ -295,27 +299,36 @@ def _of_the_parameters(objective: Objective, factor: Factor) -> list[str]:
         )
     held = np.setdiff1d(np.arange(factor.size), factor.free)
     if held.size:
-        found.append(
-            f"Bounds hold {named(objective, held, factor.size)}: counted as known, with no error, and the others' "
-            f"errors are given that."
-        )
+        others = ", and the others' errors are given that" if factor.free.size else ""
+        found.append(f"Bounds hold {named(objective, held, factor.size)}: counted as known, with no error{others}.")
     return found
 
 
 def _of_the_curvature(objective: Objective, theta: FloatArray, factor: Factor, scale: float) -> list[str]:
     """How much the residuals' second derivatives change J'J: B = T'(H / 2) T - I, in no units (Seber and Wild 2003,
     section 4.2; Hamilton, Watts and Bates 1982)."""
+    if not factor.free.size:
+        return []  # bounds hold every parameter
     H = objective.hessian(theta)[np.ix_(factor.free, factor.free)] / (2.0 * scale)
-    if not is_finite(H):
-        return []
     B = factor.root.T @ H @ factor.root
-    change = np.linalg.eigvalsh(0.5 * (B + B.T)) - 1.0
-    worst = float(np.max(np.abs(change)))
-    if worst <= NONLINEAR:
+    if not is_finite(B):
         return []
+    values, vectors = np.linalg.eigh(0.5 * (B + B.T))
+    change = np.abs(values - 1.0)
+    worst = int(np.argmax(change))
+    if change[worst] <= NONLINEAR:
+        return []
+    if change[worst] <= MEANINGLESS:
+        return [
+            f"The residuals' curvature changes J'J by up to {100.0 * change[worst]:.0f} %: the model is far from "
+            f"linear within the uncertainty of its parameters, and errors and intervals by linearization are rough."
+        ]
+    along = factor.triangle.scale * (factor.root @ vectors[:, worst])
+    moved = factor.free[along**2 > INVOLVED * along.dot(along)]
     return [
-        f"The residuals' curvature changes J'J by up to {100.0 * worst:.0f} %: the model is far from linear within the "
-        f"uncertainty of its parameters, and errors and intervals by linearization are rough."
+        f"The residuals' curvature changes J'J by more than {100.0 * MEANINGLESS:,.0f} %, most along "
+        f"{named(objective, moved, factor.size)}: there the model is nowhere near linear, and errors and intervals by "
+        f"linearization mean nothing."
     ]
 
 

@@ -23,8 +23,8 @@ class Family(Enum):
 class Status(Enum):
     """Why a run ended."""
 
-    GRADIENT = (Family.CONVERGED, "For more digits use Newton, or ask for a smaller tolerance.")
-    DECREMENT = (Family.CONVERGED, "For more digits ask for a smaller tolerance.")
+    GRADIENT = (Family.CONVERGED, "For more digits ask for a smaller gradient tolerance.")
+    DECREMENT = (Family.CONVERGED, "For more digits ask for a smaller decrement tolerance.")
     STEP = (Family.CONVERGED, "For more digits ask for a smaller step tolerance.")
     TARGET = (Family.CONVERGED, "The target value was reached; remove target_value to go on to a minimum.")
     ROUNDOFF = (Family.CONVERGED, "This is as accurate as the arithmetic allows.")
@@ -43,12 +43,13 @@ class Status(Enum):
     )
     NO_PROGRESS = (
         Family.STALLED,
-        "The objective is as low as roundoff lets it be seen; after gradient descent, Newton may bring more digits.",
+        "The objective may be as low as roundoff lets it be seen. If it is not, shorten a constant step, and look for "
+        "a kink, where the gradient jumps.",
     )
 
     MAX_ITERATIONS = (Family.LIMIT, "Raise max_iterations, or start again from the best point.")
     MAX_EVALUATIONS = (Family.LIMIT, "Raise max_evaluations, or start again from the best point.")
-    MAX_TIME = (Family.LIMIT, "Raise max_seconds, or start again from the best point.")
+    MAX_TIME = (Family.LIMIT, "Raise max_time, or start again from the best point.")
 
     CANCELLED = (Family.USER, "The best point so far is kept: start again from it to go on.")
 
@@ -79,3 +80,5 @@ class Finding:
 
     status: Status
     message: str
+    advice: str | None = None
+    """In place of the status's own, where what was seen calls for another."""

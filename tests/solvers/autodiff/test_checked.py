@@ -93,7 +93,7 @@ def test_networks_name_the_layer() -> None:
     model = Network(np.ones((3, 2)), np.ones((3, 1)), [Layer(4, "relu"), Layer(1)])
     message = model.objective().explain(np.full(model.size, 1e120))
     assert message is not None
-    assert "the loss, squared_error is inf" in message
+    assert "the loss (squared_error) is inf" in message
 
 
 def test_a_model_without_labels_writes_the_op_out() -> None:

@@ -198,6 +198,8 @@ def test_schedules() -> None:
 
 def test_a_schedule_that_ends_ends_the_run() -> None:
     report = solve(MODEL.objective(), Adam(0.001, Schedule(Cosine(5)), batch_size=8), MODEL.start())
+    assert "schedule more epochs" in report.message
+    assert "max_iterations" not in report.message
     assert (report.status, report.iterations) == (Status.MAX_ITERATIONS, 5)
     assert "schedule ended with epoch 5" in report.message
     plain = solve(MODEL.objective(), SGD(1e-9), MODEL.start())

@@ -108,9 +108,10 @@ def test_exact_steps_end_where_the_slope_along_them_vanishes(momentum: float) ->
 def test_exact_is_for_quadratics_and_says_so() -> None:
     method = GradientDescent(Exact())
     for refuse in (lambda p: check_supported(method, p), lambda p: solve(p, method, np.array([-1.2, 1.0]))):
-        with pytest.raises(UnsupportedObjective, match="step_length Exact needs a quadratic") as caught:
+        with pytest.raises(UnsupportedObjective, match="an exact step needs a quadratic") as caught:
             refuse(o.rosenbrock())
         assert caught.value.needs == "quadratic"
+        assert caught.value.setting == "step_length"
 
 
 @pytest.mark.parametrize("spectrum", [[1.0, -2.0], [-1.0, -3.0]])

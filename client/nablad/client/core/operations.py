@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from nablad.client.arrays import Dataset, NewData, numbers
 from nablad.client.core import decode, rpcs
 from nablad.client.core.effects import Operation
-from nablad.client.core.encode import Encoder, assign
+from nablad.client.core.encode import Encoder, assign, assign_as
 from nablad.client.core.requests import part
 from nablad.client.core.session import Session
 from nablad.client.core.watch import Watch
@@ -93,14 +93,22 @@ def result_of(session: Session, job: solver_pb2.SolveJob, history: decode.Histor
     return decode.result(job.result, arrays, job.name, history)
 
 
+LEVEL = 0.95
+"""Of intervals, unless given."""
+
+
 def predict(
-    session: Session, job: str, inputs: NewData, interval: str | None, level: float
+    session: Session, job: str, inputs: NewData, interval: str | None, level: float | None
 ) -> Operation[AnyArray | Prediction]:
     """The model's output for new data, at the result of a job."""
     encoder = Encoder()
     request = solver_pb2.PredictRequest(solve_job=job)
     if interval is not None:
-        assign(request.interval, "", kind=interval, level=level)
+        assign_as(request.interval, "interval", kind=interval)
+        level = LEVEL if level is None else level
+        assign(request.interval, "", level=level)
+    elif level is not None:
+        raise invalid("level", f'is {level!r}, and interval is not given: "confidence" or "prediction" is needed')
     if isinstance(inputs, Mapping):
         for name, value in inputs.items():
             request.data.add(name=name, value=encoder.tensor(numbers(value, f"X[{name!r}]")))
@@ -110,10 +118,10 @@ def predict(
     reply = yield from session.call(rpcs.PREDICT, request, solver_pb2.PredictResponse)
     arrays = yield from session.fetch_references(reply)
     outputs = decode.array(reply.outputs, arrays)
-    if interval is None:
+    if interval is None or level is None:
         return outputs
     lower, upper = (decode.array(side, arrays) for side in (reply.lower, reply.upper))
-    return Prediction(outputs, lower, upper, interval, level)
+    return Prediction(outputs, lower, upper, interval, level, tuple(reply.warnings))
 
 
 def list_datasets(session: Session, token: str) -> Operation[tuple[Sequence[Dataset], str | None]]:

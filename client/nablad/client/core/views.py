@@ -79,6 +79,11 @@ class JobView:
         return statuses.state_name(self._message.state)
 
     @property
+    def status(self) -> str:
+        """Why it ended, such as CONVERGED_GRADIENT or LIMIT_ITERATIONS; empty before."""
+        return statuses.status_name(self._message.result.termination.status) if self._message.HasField("result") else ""
+
+    @property
     def ended(self) -> bool:
         """Whether the state is one of the last three."""
         return self.state in statuses.TERMINAL_STATES
@@ -132,7 +137,8 @@ class JobView:
     def __repr__(self) -> str:
         title = f", {self.title!r}" if self.title else ""
         last = f", {self.last_iterate!r}" if self.last_iterate else ""
-        return f"{type(self).__name__}({self.name!r}{title}, {self.state}{last})"
+        state = ", ".join(word for word in (self.state, self.status) if word)
+        return f"{type(self).__name__}({self.name!r}{title}, {state}{last})"
 
     def _moment(self, name: str) -> datetime | None:
         return decode.moment(getattr(self._message, name)) if self._message.HasField(name) else None  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from nablad.client.drawing import dot, mermaid, svg
 from nablad.client.drawing.boxes import Box, box_of, note_of
 from nablad.client.drawing.nodes import GraphNode, Summary
 from nablad.client.named import Layout
+from nablad.client.words import counted
 
 __all__ = ["GraphDescription", "GraphNode", "Summary", "WayChoice"]
 
@@ -141,4 +142,5 @@ class GraphDescription:
         return "\n".join([*lines, note] if note else lines)
 
     def __repr__(self) -> str:
-        return f"GraphDescription({self.total_nodes} nodes, {self.linearity}, {len(self.layout)} parameters)"
+        nodes, parameters = counted(self.total_nodes, "node"), counted(len(self.layout), "parameter")
+        return f"GraphDescription({nodes}, {self.linearity}, {parameters})"

@@ -10,8 +10,10 @@ from nablad.server.errors import InvalidRequest, ResourceNotFound, WrongState
 from nablad.server.services import views
 from nablad.server.states import FINAL
 from nablad.server.store import Block, JobRecord, Store
-from nablad.v1 import event_pb2, tensor_pb2
+from nablad.v1 import event_pb2, tensor_pb2, termination_pb2
 from nablad.wire import names, references
+
+NOT_CONVERGED = "The run did not converge: the interval is of the point that it reached, not of a minimum."
 
 
 async def find(store: Store, name: str, field: str = "name") -> JobRecord:
@@ -33,6 +35,24 @@ def point_of(record: JobRecord, hint: str = "watch it to its end") -> tensor_pb2
     if not result.HasField("theta"):
         raise WrongState(f"{record.name} ended without a point", "JOB_HAS_NO_POINT", record.name)
     return result.theta
+
+
+def fitted_point(record: JobRecord) -> tensor_pb2.Tensor:
+    """The same, of a run that has found one: WrongState where the start itself was not finite."""
+    theta = point_of(record)
+    result = views.outcome_of(record)
+    if result is not None and result.termination.status == termination_pb2.STATUS_FAILED_NONFINITE_START:
+        message = f"{record.name} ended at its start, where f is not finite: solve again from another start"
+        raise WrongState(message, "JOB_HAS_NO_POINT", record.name)
+    return theta
+
+
+def warnings_of(record: JobRecord) -> list[str]:
+    """Why intervals by linearization at the job's result may mean little."""
+    result = views.outcome_of(record)
+    if result is None or result.HasField("statistics"):
+        return [] if result is None else list(result.statistics.warnings)
+    return [] if result.termination.success else [NOT_CONVERGED]
 
 
 def check_datasets(record: JobRecord, catalog: Catalog, *points: tensor_pb2.Tensor) -> None:

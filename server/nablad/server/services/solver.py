@@ -123,10 +123,13 @@ class SolverService(solver_pb2_grpc.SolverServiceServicer):
     async def Predict(self, request: solver_pb2.PredictRequest, context: Context) -> solver_pb2.PredictResponse:
         """The model's output at the job's result."""
         record = await jobs.find(self._store, request.solve_job, "solve_job")
-        theta = jobs.point_of(record)
+        theta = jobs.fitted_point(record)
         jobs.check_datasets(record, self._catalog, theta)
         parts = (record.spec, theta.SerializeToString(), request.SerializeToString())
-        return solver_pb2.PredictResponse.FromString(await self._short.ask(Frame(Kind.PREDICT, parts)))
+        response = solver_pb2.PredictResponse.FromString(await self._short.ask(Frame(Kind.PREDICT, parts)))
+        if request.HasField("interval"):
+            response.warnings.extend(jobs.warnings_of(record))
+        return response
 
     # Behind them
 

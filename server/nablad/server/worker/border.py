@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from nablad.server.settings import Limits
 from nablad.v1 import expression_pb2, tensor_pb2
+from nablad.wire.durations import nanoseconds
 from nablad.wire.tensors import AnyArray, TensorError, decode
 
 
@@ -40,7 +41,12 @@ def _array(value: object, info: ValidationInfo) -> object:
 
 
 def _seconds(value: object) -> object:
-    return value.seconds + value.nanos * 1e-9 if isinstance(value, Duration) else value
+    if not isinstance(value, Duration):
+        return value
+    try:
+        return nanoseconds(value) / 1e9
+    except ValueError as error:
+        raise PydanticCustomError("duration", "{text}", {"text": str(error)}) from None
 
 
 # An ndarray once it is validated.
@@ -51,6 +57,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Coefficient = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, le=1)]
+ZERO_IF_ABSENT: Any = Field(default=0, validate_default=True)
+"""Of a number whose presence the wire does not tell: what is not there is 0, and is judged as such."""
 Tolerance = Annotated[NonNegativeFloat, Field(allow_inf_nan=False)]
 
 

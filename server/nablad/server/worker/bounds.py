@@ -50,6 +50,22 @@ def check_inside(theta: AnyArray, bounds: solvers.Bounds, model: Model, field: s
         raise Violations([FieldViolation(field, text)])
 
 
+MOVES_TOLD = 6
+"""Of more parameters that were moved only these are named."""
+
+
+def moved_into(given: AnyArray, start: AnyArray, model: Model) -> str:
+    """Which start values lay outside the bounds, and where they are now, in words; empty if none did."""
+    moved = np.flatnonzero(given != start)
+    if not moved.size:
+        return ""
+    told = [
+        f"{element_name(model.layout.shapes, int(i))} from {given[i]:g} to {start[i]:g}" for i in moved[:MOVES_TOLD]
+    ]
+    more = f" and {moved.size - MOVES_TOLD} more" if moved.size > MOVES_TOLD else ""
+    return f"The start lay outside the bounds and was moved to them: {', '.join(told)}{more}."
+
+
 def _side(given: AnyArray | None, opened: float, model: Model, field: str) -> AnyArray:
     side = np.asarray(opened if given is None else given)
     if side.dtype.kind != "f":

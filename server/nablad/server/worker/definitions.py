@@ -11,7 +11,17 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from nablad.server.worker.border import Array, Definition, Finite, OneOf, Seconds, Surroundings, Tolerance, wrong
+from nablad.server.worker.border import (
+    ZERO_IF_ABSENT,
+    Array,
+    Definition,
+    Finite,
+    OneOf,
+    Seconds,
+    Surroundings,
+    Tolerance,
+    wrong,
+)
 from nablad.server.worker.method_definitions import Method
 from nablad.v1 import expression_pb2, model_pb2
 
@@ -38,7 +48,7 @@ class LeastSquares(Definition):
 
 
 class Layer(Definition):
-    width: PositiveInt
+    width: PositiveInt = ZERO_IF_ABSENT
     activation: str = "identity"
     initialization: str | None = None
     parameter: Finite | None = None

@@ -71,6 +71,8 @@ class Emitter:
         self._block = event_pb2.SolveEventBlock()
         self._size = 0
         self._is_first = True
+        self.iteration: int | None = None
+        """Of the newest iterate; None before the first."""
         # Since the last flush; what has not changed is not sent again.
         self._last: event_pb2.Iterate | None = None
         self._best: event_pb2.Iterate | None = None
@@ -104,6 +106,7 @@ class Emitter:
             event.iterate.theta.CopyFrom(recorded)
         with self._lock:
             self._last = iterate
+            self.iteration = iterate.iteration
             if is_best:
                 self._best = iterate
                 self._point = None if best_theta is None else (iterate, best_theta)

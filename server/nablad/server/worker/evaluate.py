@@ -48,7 +48,7 @@ def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> b
     spec = solver_pb2.SolveSpec.FromString(message)
     model = build_model(spec.model, context, "solve_job")
     point = context.array(tensor_pb2.Tensor.FromString(theta), "theta")
-    inputs = _new_data(request, context)
+    inputs = _new_data(request, model, context)
     arrays = list(inputs.values()) if isinstance(inputs, dict) else [inputs]
     rows = max((len(np.atleast_1d(array)) for array in arrays), default=1)
     node = model.problem.predicted or model.problem.output
@@ -64,7 +64,7 @@ def predict(frame: Frame, context: WorkerContext, control: solvers.Control) -> b
         bounds = bounds_of_spec(spec, model, context)
         found = _intervals(request.interval, model, point, inputs, bounds, context, control)
     except solvers.InvalidModel as error:
-        raise Violations([FieldViolation(_field(error.field, request), error.message)]) from None
+        raise Violations([_in_request(error, request)]) from None
     response = solver_pb2.PredictResponse(
         outputs=tensor(found.centre), lower=tensor(found.lower), upper=tensor(found.upper)
     )
@@ -99,19 +99,27 @@ def _intervals(
         raise
 
 
-def _new_data(request: solver_pb2.PredictRequest, context: WorkerContext) -> AnyArray | dict[str, AnyArray]:
+def _new_data(
+    request: solver_pb2.PredictRequest, model: Model, context: WorkerContext
+) -> AnyArray | dict[str, AnyArray]:
     if request.data and request.HasField("inputs"):
         raise Violations([FieldViolation("data", "is given, and inputs too; give one of them")])
-    if not request.data:
+    if request.HasField("inputs"):
         return context.array(request.inputs, "inputs")
+    if not request.data and not isinstance(model, solvers.Expression):
+        raise Violations([FieldViolation("inputs", "is required: a matrix, with a row for each prediction")])
     return {row.name: context.array(row.value, f"data[{i}].value") for i, row in enumerate(request.data)}
 
 
-def _field(name: str, request: solver_pb2.PredictRequest) -> str:
-    """`inputs.x` is `data[0].value`."""
+def _in_request(error: solvers.InvalidModel, request: solver_pb2.PredictRequest) -> FieldViolation:
+    """`inputs.x[3]` is `data[0].value[3]`; an array that is not there is called by its name."""
     given = [row.name for row in request.data]
-    known = name.removeprefix("inputs.")
-    return f"data[{given.index(known)}].value" if known in given else "data" if given else "inputs"
+    name, bracket, index = error.field.removeprefix("inputs").removeprefix(".").partition("[")
+    if name in given:
+        return FieldViolation(f"data[{given.index(name)}].value{bracket}{index}", error.message)
+    if name:
+        return FieldViolation("data", f"{name!r} is {error.message}")
+    return FieldViolation(f"{'data' if given else 'inputs'}{bracket}{index}", error.message)
 
 
 Evaluation = Callable[[Frame, WorkerContext, solvers.Control], bytes]

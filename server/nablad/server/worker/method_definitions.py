@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from nablad.server.worker.border import Coefficient, Definition, Factor, OneOf, Positive, Share, wrong
+from nablad.server.worker.border import ZERO_IF_ABSENT, Coefficient, Definition, Factor, OneOf, Positive, Share, wrong
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -34,7 +34,7 @@ Formula = Annotated[str, AfterValidator(_one_of("hager_zhang", "polak_ribiere", 
 
 
 class ConstantStep(Definition):
-    step_size: Positive
+    step_size: Positive = ZERO_IF_ABSENT
 
 
 class ArmijoSearch(Definition):
@@ -86,6 +86,12 @@ class Newton(Definition):
     curvature: Curvature | None = None
     linear_solver: LinearSolver | None = None
 
+    @model_validator(mode="after")
+    def _conjugate_gradients_have_a_trust_region(self) -> Self:
+        if self.linear_solver == "cg" and self.line_search is not None:
+            raise wrong("linear_solver", "cg goes with a trust region, not with line_search; give one of them")
+        return self
+
 
 class GaussNewton(Definition):
     line_search: ArmijoSearch | None = None
@@ -111,8 +117,8 @@ class LBFGS(Definition):
 
 
 class StepDecay(Definition):
-    every: PositiveInt
-    factor: Factor
+    every: PositiveInt = ZERO_IF_ABSENT
+    factor: Factor = ZERO_IF_ABSENT
 
 
 class LearningRateSchedule(Definition):

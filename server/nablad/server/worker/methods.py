@@ -6,7 +6,8 @@ can keep bounds, whether batches fit the rows, and how much memory its matrices 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -41,21 +42,57 @@ def choose(given: definitions.Method | None, objective: solvers.Objective, limit
     field = f"{FIELD}.{kind}"
     try:
         method = _METHODS[kind](definition)
+    except solvers.InvalidSetting as error:
+        raise Violations([FieldViolation(join(field, error.setting), error.text)]) from None
     except ValueError as error:
         raise Violations([FieldViolation(field, str(error))]) from None
-    _check_fit(method, field, objective)
+    _check_fit(method, field, objective, definition)
     return Chosen(_affordable(_in_batches(method, definition, field, objective.rows), objective, limits), field)
 
 
-def _check_fit(method: solvers.Method[Any], field: str, objective: solvers.Objective) -> None:
+UNBOUNDED = {"newton": "line_search"}
+"""The setting at fault where such a method, which can keep bounds, cannot with its settings, if it does not say so."""
+
+
+def _check_fit(
+    method: solvers.Method[Any], field: str, objective: solvers.Objective, definition: Definition | None = None
+) -> None:
     """Whether the objective has what the method needs, and the method can keep its bounds."""
     try:
         solvers.check_supported(method, objective)
     except solvers.UnsupportedObjective as error:
-        text = str(error)
+        text, setting = str(error), error.setting
         if error.needs == "no bounds":
-            text += f"; these can: {', '.join(name for name, other in solvers.METHODS.items() if _bounded(other))}"
-        raise Violations([FieldViolation(field, text)]) from None
+            others = ", ".join(
+                name for name, other in solvers.METHODS.items() if _bounded(other) and name != method.name
+            )
+            setting = setting or UNBOUNDED.get(method.name, "")
+            text += f"; leave it out, or take one of {others}" if setting else f"; these can: {others}"
+        raise Violations([FieldViolation(_at(field, _member(setting, definition)), text)]) from None
+
+
+def _at(field: str, member: str) -> str:
+    return join(field, member) if member else field
+
+
+def _member(setting: str, definition: Definition | None) -> str:
+    """The field of a setting: that of a step length is named for its kind."""
+    if setting != "step_length" or definition is None:
+        return setting
+    return next((kind for kind in _STEPS if kind in definition.model_fields_set), "")
+
+
+def check_rules(method: solvers.Method[Any], decrement_tolerance: float | None) -> None:
+    """Whether the method can test the rule: only those of second order know Newton's decrement."""
+    if decrement_tolerance is None or method.order > 1:
+        return
+    able = ", ".join(name for name, other in solvers.METHODS.items() if _order(other) > 1)
+    text = f"is a rule of {able}; {method.name} never knows the decrement: give gradient_tolerance or step_tolerance"
+    raise Violations([FieldViolation("spec.stopping.decrement_tolerance", text)])
+
+
+def _order(kind: Any) -> int:
+    return int(kind.order)
 
 
 def _bounded(kind: Any) -> bool:
@@ -104,13 +141,21 @@ def _affordable(method: T, objective: solvers.Objective, limits: Limits) -> T:
     return method
 
 
+GOVERNING = {"lbfgs": "memory"}
+"""The setting that decides how much a method keeps; of the others it is their kind."""
+LEAN = ("lbfgs", "nonlinear_conjugate_gradient", "gradient_descent", "newton with linear_solver cg")
+
+
 def too_large(chosen: Chosen, parameters: int, size: int, limits: Limits) -> FieldViolation:
     """That the method's matrices take more than is allowed, and what would take less."""
+    name = chosen.method.name
+    setting = GOVERNING.get(name, "")
+    given = f"is {getattr(chosen.method, setting)}: " if setting else ""
     text = (
-        f"{chosen.method.name} keeps {size} bytes for {parameters} parameters; at most {limits.hessian_bytes} are "
-        "allowed: lbfgs, nonlinear_conjugate_gradient, gradient_descent, and newton with linear_solver cg need less"
+        f"{given}{name} keeps {size} bytes for {parameters} parameters; at most {limits.hessian_bytes} are allowed: "
+        f"{'lower it, or take one of' if setting else 'take one of'} {', '.join(n for n in LEAN if n != name)}"
     )
-    return FieldViolation(chosen.field, text)
+    return FieldViolation(_at(chosen.field, setting), text)
 
 
 # The rows
@@ -127,7 +172,24 @@ def _armijo(definition: definitions.ArmijoSearch, default: solvers.Armijo | None
 
 
 def _wolfe(definition: definitions.WolfeSearch, default: solvers.Wolfe | None = None) -> solvers.Wolfe:
-    return replace(default or solvers.Wolfe(), **_given(definition, initial_step="initial"))
+    whole = default or solvers.Wolfe()
+    given = _given(definition, initial_step="initial")
+    try:
+        return replace(whole, **given)
+    except solvers.InvalidSetting as error:
+        if error.setting in given:
+            raise
+        text = f"must be below curvature, which is {whole.curvature} unless given; it is {given['sufficient_decrease']}"
+        raise solvers.InvalidSetting("sufficient_decrease", text) from None
+
+
+@contextmanager
+def _inside(member: str) -> Iterator[None]:
+    """What is wrong with a part's settings is so within the part."""
+    try:
+        yield
+    except solvers.InvalidSetting as error:
+        raise solvers.InvalidSetting(join(member, error.setting), error.text) from None
 
 
 def _searching(make: Callable[..., Any], search: Callable[[Any, Any], Any]) -> Callable[[Any], solvers.Method[Any]]:
@@ -138,7 +200,8 @@ def _searching(make: Callable[..., Any], search: Callable[[Any, Any], Any]) -> C
         asked = settings.pop("line_search", None)
         method = make(**settings)
         if asked is not None:
-            method = replace(method, line_search=search(asked, method.line_search))
+            with _inside("line_search"):
+                method = replace(method, line_search=search(asked, method.line_search))
         found: solvers.Method[Any] = method
         return found
 
@@ -158,7 +221,8 @@ def _gradient_descent(definition: definitions.GradientDescent) -> solvers.Method
     settings = _given(definition)
     for kind, make in _STEPS.items():
         if kind in settings:
-            settings["step_length"] = make(settings.pop(kind))
+            with _inside(kind):
+                settings["step_length"] = make(settings.pop(kind))
     return solvers.GradientDescent(**settings)
 
 

@@ -15,6 +15,8 @@ from nablad.wire.errors import cut
 from nablad.wire.statuses import BY_SOLVER_NAME, verdict_number
 from nablad.wire.tensors import AnyArray
 
+STOPPING = {"max_seconds": "max_time"}
+"""The wire's names of rules, where they differ from the solvers'."""
 Encode = Callable[[AnyArray], tensor_pb2.Tensor]
 
 
@@ -42,7 +44,11 @@ def result(report: solvers.Report, problem: Problem, encode: Encode) -> event_pb
             linear_algebra=_duration(report.seconds.linear_algebra),
         ),
         settings_used=flat(
-            {"method": report.method, report.method: report.method_settings, "stopping": report.stopping_used}
+            {
+                "method": report.method,
+                report.method: report.method_settings,
+                "stopping": {STOPPING.get(name, name): value for name, value in report.stopping_used.items()},
+            }
         ),
         method_reason=problem.chosen.reason,
     )
@@ -72,7 +78,9 @@ def termination(report: solvers.Report) -> termination_pb2.Termination:
     """Status, family, message and evidence; what was not measured is absent."""
     row = BY_SOLVER_NAME[report.status.name]
     found = report.evidence
-    text = f"{report.message} {report.first_nonfinite}" if report.first_nonfinite else report.message
+    first = report.first_nonfinite or ""
+    told = first in report.message or report.status is solvers.Status.NONFINITE_START
+    text = report.message if told else f"{report.message} {first}"
     return termination_pb2.Termination(
         status=row.number,
         family=row.family_number,

@@ -14,7 +14,7 @@ from nablad import solvers
 from nablad.server.settings import Limits
 from nablad.server.worker import definitions, methods
 from nablad.server.worker.border import to_dict
-from nablad.server.worker.bounds import bounds_of, check_inside
+from nablad.server.worker.bounds import bounds_of, check_inside, moved_into
 from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.methods import Chosen
 from nablad.server.worker.models import Model, check_counts, model_of
@@ -34,6 +34,8 @@ class Problem:
     bounds: solvers.Bounds | None
     stopping: solvers.Stopping
     record: solvers.RecordTheta
+    moved: str = ""
+    """What bounds made of the start values that an expression came with, in words; empty if they left them."""
 
     @property
     def method(self) -> solvers.Method[Any]:
@@ -59,15 +61,21 @@ def build(spec: solver_pb2.SolveSpec, context: WorkerContext) -> Problem:
         _refuse_to_solve(model)
     bounds = bounds_of(checked.bounds, model, "spec.bounds")
     start = _start(model, checked.start, bounds)
+    moved = ""
+    if checked.start is None and isinstance(model, solvers.Expression):
+        moved = moved_into(model.start(None), start, model)
     objective = model.objective()
     objective.bounds = bounds
+    chosen = methods.choose(checked.method, objective, context.limits)
+    methods.check_rules(chosen.method, checked.stopping.decrement_tolerance)
     problem = Problem(
         model,
-        methods.choose(checked.method, objective, context.limits),
+        chosen,
         start,
         bounds,
         _stopping(checked.stopping),
         _record(checked.record_theta),
+        moved,
     )
     _check_limits(problem, f"spec.model.{checked.model.chosen[0]}", checked, context.limits)
     return problem

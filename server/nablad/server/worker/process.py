@@ -27,8 +27,9 @@ from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.emitter import Emitter, Flusher
 from nablad.server.worker.violations import Violations
 from nablad.server.worker_config import WorkerConfig
-from nablad.solvers import Control, Interrupted
+from nablad.solvers import Control, Interrupted, Status
 from nablad.wire import errors
+from nablad.wire.statuses import BY_SOLVER_NAME
 
 
 def main(connection: socket.socket, config: bytes) -> NoReturn:
@@ -90,19 +91,20 @@ class _Process:
         self._send(Frame(Kind.DATASET, (dataset,)))
 
     def _solve(self, frame: Frame, control: Control) -> None:
+        emitter = Emitter(self._send, frame.epoch, frame.first_seq, self._flusher)
         try:
-            with Emitter(self._send, frame.epoch, frame.first_seq, self._flusher) as emitter:
+            with emitter:
                 solve.solve(frame, control, emitter, self._context)
         except MemoryError as error:
-            self._failed(frame, "FAILED_OUT_OF_MEMORY", error)
+            self._failed(frame, Status.OUT_OF_MEMORY, error, emitter.iteration)
             os._exit(1)
         except Exception as error:
-            self._failed(frame, "FAILED_INTERNAL", error)
+            self._failed(frame, Status.INTERNAL, error, emitter.iteration)
 
-    def _failed(self, frame: Frame, status: str, error: BaseException) -> None:
-        message = errors.cut(f"{type(error).__name__}: {error}")
+    def _failed(self, frame: Frame, status: Status, error: BaseException, iteration: int | None) -> None:
+        name, message = BY_SOLVER_NAME[status.name].name, failure(status, error, iteration)
         trace = "".join(traceback.format_exception(error))
-        self._send(Frame(Kind.FAILED, (status.encode(), message.encode(), trace.encode()), frame.epoch))
+        self._send(Frame(Kind.FAILED, (name.encode(), message.encode(), trace.encode()), frame.epoch))
 
     def _evaluate(self, frame: Frame, control: Control) -> None:
         try:
@@ -124,6 +126,13 @@ class _Process:
             traceback.print_exc()
             reply = _refused(errors.internal(f"{type(error).__name__} in the server; this is a fault of its own"))
         self._send(reply)
+
+
+def failure(status: Status, error: BaseException, iteration: int | None) -> str:
+    """The message of a job that ended with an exception: what, where, and what to do next."""
+    where = "before its first iterate" if iteration is None else f"after iteration {iteration}"
+    kept = "" if iteration is None else " The best point so far is kept."
+    return f"The run failed {where} with {errors.cut(f'{type(error).__name__}: {error}')}.{kept} {status.advice}"
 
 
 def _refused(status: status_pb2.Status) -> Frame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import traceback
 from typing import Any
 
 from nablad import solvers
@@ -18,6 +19,7 @@ from nablad.server.worker.context import WorkerContext
 from nablad.server.worker.emitter import Emitter
 from nablad.server.worker.problem import Problem, build
 from nablad.v1 import event_pb2, solver_pb2
+from nablad.wire.errors import cut
 
 CHECKPOINT_ITERATIONS = {1: 100, 2: 10}
 """By the order of the method."""
@@ -97,7 +99,14 @@ class _Run:
         self.emitter.checkpoint(kept, journaled)
 
     def done(self, event: solvers.Done) -> None:
-        report = with_statistics(event.report, self.problem, self.context.threads)
+        try:
+            report = with_statistics(event.report, self.problem, self.context.threads)
+        except Exception as error:  # of ours: the point is the answer, and stands without them
+            traceback.print_exc()
+            report = event.report
+            words = cut(f"The statistics of the fit failed with {type(error).__name__}: {error}")
+            words = f"{words}. {solvers.Status.INTERNAL.advice}"
+            self.warning(solvers.Warning("no_statistics", words, report.iteration))
         self.emitter.done(outcome.result(report, self.problem, self.context.message_of_tensors()))
 
     def take(self, event: solvers.Event) -> None:
@@ -130,6 +139,8 @@ def solve(frame: Frame, control: solvers.Control, emitter: Emitter, context: Wor
         resume=state or None,
         bounds=problem.bounds,
     )
+    if problem.moved and not state:  # of a run that goes on, the journal has it
+        run.warning(solvers.Warning("start_moved", problem.moved, 0))
     for event in events:
         run.take(event)
 
@@ -141,7 +152,7 @@ def with_statistics(report: solvers.Report, problem: Problem, threads: int) -> s
     try:
         return solvers.with_statistics(report, problem.model, problem.bounds, threads=threads)
     except (solvers.InvalidModel, MemoryError):
-        return report  # the point is the answer; its derivatives could not be had
+        return report  # its derivatives could not be had
 
 
 def _checkpoint_iterations(method: solvers.Method[Any]) -> int:

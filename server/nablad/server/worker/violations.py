@@ -45,6 +45,6 @@ def from_pydantic(error: ValidationError, prefix: str) -> list[FieldViolation]:
 def _sentence(message: str, kind: str, given: object) -> str:
     for theirs, ours in _WORDS:
         message = message.replace(theirs, ours)
-    if isinstance(given, int | float | str) and kind not in ("missing", "tensor"):
+    if isinstance(given, int | float | str) and kind not in ("missing", "tensor", "duration"):
         return f"{message}; it is {given!r}"
     return message

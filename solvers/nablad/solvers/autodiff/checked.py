@@ -143,16 +143,22 @@ class Checked:
             if array.size == 0:
                 continue
             if same_place:
-                operands.append((self.text(x), float(np.broadcast_to(array, value.shape)[index])))
+                operands.append((self._apart(x, node), float(np.broadcast_to(array, value.shape)[index])))
             else:
-                operands.append((f"the largest entry of {self.text(x)}", float(np.max(np.abs(array)))))
+                operands.append((f"the largest entry of {self._apart(x, node)}", float(np.max(np.abs(array)))))
         place = tuple(k + start if row is not None and n == axis else k for n, k in enumerate(index))
         return Nonfinite(node, operand, name, float(value[index]), place, row, tuple(operands))
 
+    def _apart(self, operand: Node, node: Node) -> str:
+        """The text of an operand; written out, where a label stands for both it and what is made of it."""
+        text = self.text(operand)
+        return self._written(operand, DEPTH) if text == self.text(node) else text
+
     def text(self, node: Node, depth: int = DEPTH) -> str:
         """A node's label, else its name, number or op written out."""
-        if node in self._labels:
-            return self._labels[node]
+        return self._labels[node] if node in self._labels else self._written(node, depth)
+
+    def _written(self, node: Node, depth: int) -> str:
         if node.op == "input":
             return node.name
         if node.op == "constant":

@@ -41,7 +41,9 @@ from nablad.solvers.methods.line_search import Armijo
 from nablad.solvers.methods.nesterov import nesterov_step
 from nablad.solvers.methods.step_lengths import STEP_LENGTHS, StepLength
 from nablad.solvers.methods.step_lengths.constant import Constant
-from nablad.solvers.objective import Objective, UnsupportedObjective
+from nablad.solvers.objective import InvalidSetting, Objective, UnsupportedObjective
+
+NESTEROV = "Nesterov's extrapolation"
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,15 @@ class GradientDescent:
     state_type: ClassVar[type[DescentState]] = DescentState
 
     def __post_init__(self) -> None:
-        row, kind = STEP_LENGTHS[type(self.step_length)], type(self.step_length).__name__
+        row = STEP_LENGTHS[type(self.step_length)]
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
         if self.momentum and (self.nesterov or not row.momentum):
-            raise ValueError(f"momentum must be 0 with {'nesterov' if self.nesterov else kind}, got {self.momentum}")
+            other = NESTEROV if self.nesterov else row.words
+            raise InvalidSetting("momentum", f"must be 0 with {other}; it is {self.momentum}")
         if self.nesterov and not row.nesterov:
-            fitting = " or ".join(each.__name__ for each, other in STEP_LENGTHS.items() if other.nesterov)
-            raise ValueError(f"step_length must be {fitting} with nesterov, got {kind}")
+            fitting = " or ".join(other.words for other in STEP_LENGTHS.values() if other.nesterov)
+            raise InvalidSetting("nesterov", f"must be off with {row.words}; it goes with {fitting}")
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> DescentState:
         row = STEP_LENGTHS[type(self.step_length)]
@@ -86,14 +89,14 @@ class GradientDescent:
 
     def check(self, objective: Objective) -> None:
         """Raise UnsupportedObjective for what only some of the settings can do."""
-        row, kind = STEP_LENGTHS[type(self.step_length)], type(self.step_length).__name__
+        row = STEP_LENGTHS[type(self.step_length)]
         if row.quadratic and not objective.capabilities.quadratic:
-            message = (
-                f"step_length {kind} needs a quadratic objective, such as least squares; this one is not known to be"
-            )
-            raise UnsupportedObjective(self.name, "quadratic", f"{self.name}: {message}")
+            message = f"{row.words} needs a quadratic objective, such as least squares; this one is not known to be"
+            raise UnsupportedObjective(self.name, "quadratic", message, "step_length")
         if objective.bounds is None or (row.bounded and not self.momentum and not self.nesterov):
             return
-        setting = "nesterov" if self.nesterov else "momentum" if self.momentum else f"step_length {kind}"
-        message = f"{self.name}: {setting} cannot keep parameters within bounds"
-        raise UnsupportedObjective(self.name, "no bounds", message)
+        asked = {"nesterov": (self.nesterov, NESTEROV), "momentum": (self.momentum, "momentum")}
+        unable = {setting: words for setting, (given, words) in asked.items() if given} | {"step_length": row.words}
+        setting, words = next(iter(unable.items()))
+        message = f"{words} cannot keep parameters within bounds"
+        raise UnsupportedObjective(self.name, "no bounds", message, setting)

@@ -125,7 +125,9 @@ def run_epoch(
     moved = norm(theta - state.theta)
     seen = curvature_along(state, theta, gradient, moved)
     ending = Finding(
-        Status.MAX_ITERATIONS, f"The schedule ended with epoch {state.epoch + 1}: its rate is 0 from here on."
+        Status.MAX_ITERATIONS,
+        f"The schedule ended with epoch {state.epoch + 1}: its rate is 0 from here on.",
+        "Give the schedule more epochs, or start again from the best point.",
     )
     following = make(
         theta=theta,
@@ -155,7 +157,9 @@ def _failed(state: M, value: float, gradient: FloatArray, where: str) -> M:
     if math.isfinite(value):
         bad = gradient[~np.isfinite(gradient)]
         undefined = bool(np.isnan(bad).any())
-        what = f"{bad.size} of the gradient's {gradient.size} entries are NaN or infinite"
+        what = (
+            f"{bad.size} of the gradient's {gradient.size} entries {'is' if bad.size == 1 else 'are'} NaN or infinite"
+        )
     else:
         undefined = math.isnan(value)
         what = f"The value is {value}"

@@ -47,6 +47,7 @@ from typing import Protocol
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite
 from nablad.solvers.status import Status
+from nablad.solvers.words import counted
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,6 @@ def failure(found: Outcome, gradient_norm: float) -> tuple[Status, str]:
         )
     return (
         Status.LINE_SEARCH_STALLED,
-        f"No step lowered the objective, down to a trust region of radius {found.radius:.1e} ({found.trials} trials); "
-        f"the gradient norm is {gradient_norm:.3e}.",
+        f"No step lowered the objective, down to a trust region of radius {found.radius:.1e} "
+        f"({counted(found.trials, 'trial')}); the gradient norm is {gradient_norm:.3e}.",
     )

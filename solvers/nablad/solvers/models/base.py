@@ -18,7 +18,7 @@ from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.memory import Memory
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.problem import Compiled, Problem
-from nablad.solvers.models.columns import floating
+from nablad.solvers.models.columns import check_finite, floating
 from nablad.solvers.models.errors import InvalidModel
 from nablad.solvers.models.layout import Layout
 from nablad.solvers.models.regression import Regression
@@ -208,8 +208,12 @@ class Model(ABC):
         if isinstance(inputs, Mapping):
             named = {name: floating(f"inputs.{name}", value, self.dtype) for name, value in inputs.items()}
             columns = self.check_columns(named)
+            for name, column in named.items():
+                check_finite(f"inputs.{name}", column)
         else:
-            columns = self.check_inputs(floating("inputs", inputs, self.dtype))
+            matrix = floating("inputs", inputs, self.dtype)
+            columns = self.check_inputs(matrix)
+            check_finite("inputs", matrix)
         return columns, next((len(columns[name]) for name in sorted(self.by_rows & columns.keys())), 0)
 
     def cost(self) -> Cost:

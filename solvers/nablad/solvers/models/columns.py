@@ -59,6 +59,10 @@ def check_rows(field: str, array: FloatArray, rows: int, than: str) -> None:
 
 def check_finite(field: str, array: FloatArray) -> None:
     """Every element is finite, looked at in blocks of rows."""
+    if array.ndim == 0:
+        if not np.isfinite(array):
+            raise InvalidModel(field, f"is {array}; every number must be finite")
+        return
     width = max(1, array[:1].size)
     step = max(1, CHECK_ELEMENTS // width)
     with np.errstate(all="ignore"):

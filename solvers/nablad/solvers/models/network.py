@@ -137,7 +137,7 @@ class Network(Model):
                 pre_activation = output @ A + b
             with _labelled(labels, f"layer {i + 1}, {layer.activation}"):
                 output = ACTIVATIONS[layer.activation].build(pre_activation, **layer.constants)
-        with _labelled(labels, f"the loss, {self.loss}"):
+        with _labelled(labels, f"the loss ({self.loss})"):
             return self._with_loss(theta, inputs, targets, output), labels
 
     def _with_loss(self, theta: Symbol, inputs: Symbol, targets: Symbol, output: Symbol) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nablad.solvers.methods.line_search.ray import Search
 from nablad.solvers.status import Status
+from nablad.solvers.words import counted
 
 
 def search_failure(found: Search, gradient_norm: float) -> tuple[Status, str]:
@@ -17,6 +18,6 @@ def search_failure(found: Search, gradient_norm: float) -> tuple[Status, str]:
         )
     return (
         Status.LINE_SEARCH_STALLED,
-        f"No step down to {found.last_step:.1e} times the direction lowered the objective ({found.trials} trials); "
-        f"the gradient norm is {gradient_norm:.3e}.",
+        f"No step down to {found.last_step:.1e} times the direction lowered the objective "
+        f"({counted(found.trials, 'trial')}); the gradient norm is {gradient_norm:.3e}.",
     )

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite
 from nablad.solvers.methods.line_search.ray import NONFINITE_SHRINK, Ray, Search, Trial, evaluate, point_at
-from nablad.solvers.objective import Objective
+from nablad.solvers.objective import InvalidSetting, Objective
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Wolfe:
             raise ValueError(f"sufficient_decrease must lie in (0, 0.5), got {self.sufficient_decrease}")
         if not self.sufficient_decrease < self.curvature < 1.0:
             between = f"between sufficient_decrease = {self.sufficient_decrease} and 1"
-            raise ValueError(f"curvature must lie {between}, got {self.curvature}")
+            raise InvalidSetting("curvature", f"must lie {between}; it is {self.curvature}")
         if self.max_trials < 1:
             raise ValueError(f"max_trials must be at least 1, got {self.max_trials}")
 

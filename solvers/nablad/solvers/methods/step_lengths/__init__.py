@@ -24,6 +24,8 @@ StepLength = Constant | Armijo | Wolfe | BarzilaiBorwein | Exact
 class Row:
     """What is known of a step length."""
 
+    words: str
+    """What messages call it."""
     take: Callable[[Objective, DescentState, FloatArray, Any], DescentState]
     """(objective, state, direction, settings) -> the next state."""
     given: Callable[[Any], float | None]
@@ -39,9 +41,11 @@ class Row:
 
 
 STEP_LENGTHS: dict[type[StepLength], Row] = {
-    Constant: Row(constant_step, lambda s: s.step_size, nesterov=True, bounded=True),
-    Armijo: Row(armijo_step, lambda s: s.initial, nesterov=True, bounded=True),
-    Wolfe: Row(wolfe_step, lambda s: s.initial),
-    BarzilaiBorwein: Row(barzilai_borwein_step, lambda s: None, momentum=False, bounded=True),
-    Exact: Row(exact_step, lambda s: None, quadratic=True),
+    Constant: Row("a constant step", constant_step, lambda s: s.step_size, nesterov=True, bounded=True),
+    Armijo: Row("an Armijo search", armijo_step, lambda s: s.initial, nesterov=True, bounded=True),
+    Wolfe: Row("a Wolfe search", wolfe_step, lambda s: s.initial),
+    BarzilaiBorwein: Row(
+        "a Barzilai-Borwein step", barzilai_borwein_step, lambda s: None, momentum=False, bounded=True
+    ),
+    Exact: Row("an exact step", exact_step, lambda s: None, quadratic=True),
 }
