@@ -41,7 +41,7 @@ import numpy as np
 
 from nablad.solvers.linalg.lapack import routine
 from nablad.solvers.linalg.symmetric import gradient_noise, step_spectrum
-from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm, ratio
 
 MAX_FACTORS = 12
 """A dozen factorizations cost half as much as the spectrum."""
@@ -78,11 +78,11 @@ class Spectrum:
     """h, shape (p,)."""
 
     def step(self, radius: float) -> ModelStep:
-        """The solution for this radius, > 0 (inf where the model has a minimizer)."""
+        """The solution for this radius, inf where the model has a minimizer; no step for one that is 0 by underflow."""
         values, h = self.values, self.slopes
         size = values.size
-        if size == 0:
-            return ModelStep(h, 0.0, 0.0, False)
+        if size == 0 or not radius > 0.0:
+            return ModelStep(np.zeros_like(h), 0.0, 0.0, size > 0)
         lowest = float(values[0])
         gaps = values - lowest
         least = max(lowest, 0.0)
@@ -90,12 +90,25 @@ class Spectrum:
         length = norm(y)
         if length <= radius:
             return self._inside(y, least, lowest, length, radius)
-        mu = _root(h, gaps, least, radius)
+        with np.errstate(over="ignore"):
+            mu = _root(h, gaps, least, radius)
         y = _inverse(h, gaps + mu)
-        y = y * min(1.0, radius / norm(y))
+        length = norm(y)
+        if not length > 0.0:
+            return self._steepest(radius)
+        y = y * min(1.0, radius / length)
         multiplier = mu - lowest
         predicted = -0.5 * float(h.dot(y)) + 0.5 * multiplier * radius * radius
         return ModelStep(self.vectors @ y, predicted, multiplier, True)
+
+    def _steepest(self, radius: float) -> ModelStep:
+        """The step within a ball so small that ||h|| / radius leaves the range of numbers: no curvature counts in it.
+
+        A run at a kink at 0, |x|, comes to such balls.
+        """
+        steepness = norm(self.slopes)
+        y = -self.slopes / steepness * radius
+        return ModelStep(self.vectors @ y, radius * steepness, math.inf, True)
 
     def _inside(self, y: FloatArray, least: float, lowest: float, length: float, radius: float) -> ModelStep:
         """At mu's least value the step is short enough: the minimizer, or else the hard case."""
@@ -248,7 +261,9 @@ def _factors(H: FloatArray, g: FloatArray, radius: float) -> ModelStep | None:
     """The same, or None after `MAX_FACTORS` factorizations."""
     potrf, trtrs = routine("potrf", H), routine("trtrs", H)
     diagonal = np.diagonal(H)
-    steepest = norm(g) / radius
+    steepest = ratio(norm(g), radius)
+    if not (radius > 0.0 and steepest < math.inf):
+        return None
     bound = min(norm(H.ravel()), float(np.abs(H).sum(axis=0).max()))
     low, high = max(0.0, -float(diagonal.min()), steepest - bound), steepest + bound
     multiplier = low
