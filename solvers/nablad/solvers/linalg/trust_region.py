@@ -139,12 +139,11 @@ def spectrum(H: FloatArray, g: FloatArray) -> Spectrum:
     return Spectrum(values, vectors, np.where(np.abs(h) <= negligible, h.dtype.type(0.0), h))
 
 
-def reckoned(found: Spectrum, scaled_theta: float) -> Spectrum:
-    """The spectrum as steps reckon with it: no curvature that roundoff may have made, no slope along such directions
-    that rounding theta makes; `scaled_theta` is ||D theta||."""
+def reckoned(found: Spectrum, H: FloatArray, scaled_theta: FloatArray) -> Spectrum:
+    """The spectrum of H as steps reckon with it: no curvature that roundoff may have made, no slope along such
+    directions that rounding theta makes; `scaled_theta` is D theta, (p,)."""
     values = step_spectrum(found.values)
-    largest = float(np.abs(values).max(initial=0.0))
-    noise = gradient_noise(largest, scaled_theta, epsilon(values.dtype))
+    noise = gradient_noise(H, found.vectors, scaled_theta)
     lost = (values == 0.0) & (np.abs(found.slopes) <= noise)
     return Spectrum(values, found.vectors, np.where(lost, values.dtype.type(0.0), found.slopes))
 
@@ -156,11 +155,11 @@ SPECTRUM_SIZE = 100
 class Ball:
     """One model, asked for its step in one ball after the other.
 
-    H (p, p) symmetric and g (p,), in scaled parameters; `scaled_theta` is ||D theta||. `flat` says that H is singular
+    H (p, p) symmetric and g (p,), in scaled parameters; `scaled_theta` is D theta, (p,). `flat` says that H is singular
     to working precision: only the spectrum then tells a slope from roundoff.
     """
 
-    def __init__(self, H: FloatArray, g: FloatArray, scaled_theta: float, flat: bool) -> None:
+    def __init__(self, H: FloatArray, g: FloatArray, scaled_theta: FloatArray, flat: bool) -> None:
         self.H = H
         self.g = g
         self.scaled_theta = scaled_theta
@@ -178,7 +177,7 @@ class Ball:
     @property
     def spectrum(self) -> Spectrum:
         if self._spectrum is None:
-            self._spectrum = reckoned(spectrum(self.H, self.g), self.scaled_theta)
+            self._spectrum = reckoned(spectrum(self.H, self.g), self.H, self.scaled_theta)
         return self._spectrum
 
     def correction(self, error: FloatArray, step: FloatArray, longest: float) -> FloatArray | None:
