@@ -13,17 +13,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import Objective
 from nablad.solvers.probes import level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
 from nablad.solvers.progress import Point
 from nablad.solvers.status import Finding, Status
+from nablad.solvers.trouble import named
+from nablad.solvers.unbounded import endless_fall
 from nablad.solvers.verification import Look, promises_little
 
 STATIONARY = (Status.GRADIENT, Status.DECREMENT, Status.STEP, Status.ROUNDOFF)
 """The successes that claim a minimum."""
 UNDECIDED = (Status.LINE_SEARCH_STALLED, Status.NO_PROGRESS)
 """The ends at which a method cannot tell a minimum, seen as well as roundoff allows, from a failure."""
+BY_TOLERANCE = (Status.GRADIENT, Status.DECREMENT, Status.STEP)
+"""The successes whose tolerance the user may have given."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,37 @@ class Case:
     def decided(self) -> bool:
         return self.facts.verdict != "unverified"
 
+    @property
+    def late(self) -> bool:
+        """Whether the default limit on iterations ended the run."""
+        return self.patient and self.finding.status is Status.MAX_ITERATIONS
+
+
+def _without_end(case: Case) -> Finding | None:
+    """f falls along some ray as far as numbers go."""
+    claims = case.claims and not (case.trusting and case.finding.status in BY_TOLERANCE)
+    if not (claims or case.late or case.finding.status in UNDECIDED):
+        return None
+    held = case.facts.verdict == "minimum" and (
+        case.objective.capabilities.quadratic or (case.claims and not suspicious(case.facts, case.at, case.origin))
+    )
+    if held:
+        return None
+    found = endless_fall(case.objective, case.at, case.origin, case.facts)
+    if found is None:
+        return None
+    share = (found.direction / norm(found.direction)) ** 2
+    which = named(case.objective, np.flatnonzero(share > INVOLVED * float(share.max())), share.size)
+    return Finding(
+        Status.UNBOUNDED,
+        f"The value falls without end along {which}: from {case.at.value:.6g}, where the run ended, to "
+        f"{found.lowest:.3e} and on.",
+    )
+
+
+INVOLVED = 0.01
+"""A parameter has a part in a direction by so much of the largest one's, squared."""
+
 
 def _indefinite(case: Case) -> Finding | None:
     if not case.claims or case.facts.verdict not in ("saddle", "maximum"):
@@ -68,7 +104,8 @@ def _lower_nearby(case: Case) -> Finding | None:
 
 
 def _beyond_numbers(case: Case) -> Finding | None:
-    if not case.claims or bool(np.isfinite(case.at.theta).all()):
+    ended = case.claims or case.late or case.finding.status in UNDECIDED
+    if not ended or bool(np.isfinite(case.at.theta).all()):
         return None
     return Finding(
         Status.RECEDING, f"The parameters have run beyond the range of numbers; the value is {case.at.value:.6g}."
@@ -133,7 +170,7 @@ def _as_low_as_seen(case: Case) -> bool:
     decrement, eps = case.facts.decrement or 0.0, float(np.finfo(case.at.theta.dtype).eps)
     if not decrement <= max(math.sqrt(eps) * abs(case.at.value), eps * (case.origin.value - case.at.value)):
         return False
-    lost = decrement <= NOISE_MARGIN * noise(case.objective, case.at)
+    lost = decrement <= NOISE_MARGIN * noise(case.objective, case.at.theta, case.at.value)
     return lost or level(case.objective, case.facts, case.at)
 
 
@@ -160,10 +197,11 @@ def _ended_too_early(case: Case) -> Finding | None:
 
 
 def _at_a_limit(case: Case) -> Finding | None:
-    return receding(case) if case.patient and case.finding.status is Status.MAX_ITERATIONS else None
+    return receding(case) if case.late else None
 
 
 CORRECTIONS: tuple[Callable[[Case], Finding | None], ...] = (
+    _without_end,
     _beyond_numbers,
     _lower_nearby,
     _indefinite,

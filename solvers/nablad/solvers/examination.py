@@ -27,6 +27,7 @@ from nablad.solvers.probes import falls_on
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.trouble import named
+from nablad.solvers.unbounded import endless_fall
 from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
 
 NOT_STATIONARY = "The run did not end at a stationary point."
@@ -100,7 +101,9 @@ class Examiner:
         if not progress.state.value < progress.unbounded_below:
             return False
         with np.errstate(all="ignore"):
-            found = falls_on(self.objective, progress.state, progress.origin)
+            found = falls_on(self.objective, progress.state, progress.origin) or (
+                endless_fall(self.objective, progress.state, progress.origin, None) is not None
+            )
         progress.unbounded_below = UNBOUNDED_AGAIN * progress.state.value
         return found
 
@@ -115,7 +118,7 @@ class Examiner:
         if found.idle and facts.verdict == "minimum":
             facts = replace(facts, verdict="flat", note=f"It does not depend on {self._named(found.idle)} there.")
         finding = concluded(replace(case, facts=facts))
-        if finding.status is Status.RECEDING:
+        if finding.status in (Status.RECEDING, Status.UNBOUNDED):
             facts = replace(facts, verdict="unverified", note=NOT_STATIONARY)
         return finding, facts, found
 

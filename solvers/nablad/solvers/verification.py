@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.evidence import CurvatureFacts
-from nablad.solvers.linalg.vectors import norm, ratio
+from nablad.solvers.linalg.vectors import ratio
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.progress import Point
@@ -129,13 +129,13 @@ def _natural(facts: CurvatureFacts, at: State, origin: Point) -> float:
     drop = DROP_SHARE * math.sqrt(2.0 * max(origin.value - at.value, 0.0))
     if facts.spectrum is None:
         return drop
-    return max(norm(facts.spectrum.scale * at.theta[facts.spectrum.free]), drop)
+    return max(facts.spectrum.length(at.theta), drop)
 
 
 def _relative_step(facts: CurvatureFacts, size: float) -> float:
     if facts.step is None or facts.spectrum is None:
         return 0.0
-    return ratio(norm(facts.spectrum.scale * facts.step[facts.spectrum.free]), size)
+    return ratio(facts.spectrum.length(facts.step), size)
 
 
 ALL_THAT_IS_LEFT = 0.25
@@ -171,7 +171,7 @@ def roundoff(facts: CurvatureFacts, value: float, theta: FloatArray) -> float:
     eps = float(np.finfo(theta.dtype).eps)
     size = math.sqrt(abs(value))
     spectrum = facts.spectrum
-    moved = 0.0 if spectrum is None else norm(spectrum.scale * theta[spectrum.free])
+    moved = 0.0 if spectrum is None else spectrum.length(theta)
     return NOISE * eps * (size * size + size * moved + eps * moved * moved)
 
 
