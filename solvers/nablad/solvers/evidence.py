@@ -131,6 +131,8 @@ def curvature_at(objective: Objective, state: State, gradients: int) -> Curvatur
     """The facts at the state's point. May evaluate a Hessian or a QR, if affordable."""
     if objective.size == 0:
         return CurvatureFacts("minimum", rank=0, decrement=0.0, note="There are no parameters.")
+    if not (math.isfinite(state.value) and is_finite(state.gradient)):
+        return unverified("The value or the gradient is not finite there.")
     at_hand = exact_at_hand(objective, state)
     if not at_hand and not affordable(objective, gradients):
         return unverified(too_large(objective))
