@@ -234,3 +234,34 @@ def concluded(case: Case) -> Finding:
         if found is not None:
             return found
     return case.finding
+
+
+BEYOND_A_MINIMUM = (Status.RECEDING, Status.UNBOUNDED)
+"""The ends that say nothing of a point."""
+NOT_STATIONARY = "The run did not end at a stationary point."
+
+
+def stated(case: Case, finding: Finding) -> CurvatureFacts:
+    """The facts with the verdict that the point deserves: no minimum where Newton's step shows that it is far away.
+
+    A linear problem solved by its triangle is excepted, as in `_ended_too_early`.
+    """
+    facts = case.facts
+    if finding.status in BEYOND_A_MINIMUM:
+        return replace(facts, verdict="unverified", note=NOT_STATIONARY)
+    solved = case.objective.capabilities.affine and case.at.triangle is not None and not case.trusting
+    if case.look.stationary or case.look.near or (solved and case.claims):
+        return facts
+    if facts.verdict not in ("minimum", "flat") and facts.below is None:
+        return facts
+    return replace(facts, verdict="unverified", note=_far(case) if facts.below is None else NOT_STATIONARY, below=None)
+
+
+def _far(case: Case) -> str:
+    facts = case.facts
+    if facts.decrement is None or not math.isfinite(facts.decrement):
+        return "The value still falls along a direction without curvature: the point is not stationary."
+    return (
+        f"The point is not stationary: Newton's step from here is {case.look.step:.1e} of the parameters and promises "
+        f"a decrease of {facts.decrement:.1e}. No curvature here is negative."
+    )

@@ -14,6 +14,9 @@ Within bounds all of this is of the free parameters: the reduced Hessian, and th
 of the curvature, ||D theta||, are of the parameters that have any: one without curvature has no such unit, and says
 nothing of how large the others are.
 
+All of it is of the curvature alone. Whether the point is stationary is asked by verification.py; where it is not,
+positive curvature makes no minimum.
+
 Cost: methods of second order have H at hand. For others it is computed where it costs no more than the run itself did.
 About 9 p^3 operations for the spectrum.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nablad.solvers.conclusion import UNDECIDED, Case, concluded, probed, receding
+from nablad.solvers.conclusion import NOT_STATIONARY, UNDECIDED, Case, concluded, probed, receding, stated
 from nablad.solvers.evidence import (
     GRADIENTS_PER_COLUMN,
     CurvatureFacts,
@@ -30,7 +30,6 @@ from nablad.solvers.trouble import named
 from nablad.solvers.unbounded import endless_fall
 from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
 
-NOT_STATIONARY = "The run did not end at a stationary point."
 PATIENCE = 3
 """So many looks in vain before a run of first order, which may crawl on for long, is asked whether a minimum is near at
 all. Those of second order are asked at their end: they may be about to converge."""
@@ -117,10 +116,9 @@ class Examiner:
         facts = probed(case)
         if found.idle and facts.verdict == "minimum":
             facts = replace(facts, verdict="flat", note=f"It does not depend on {self._named(found.idle)} there.")
-        finding = concluded(replace(case, facts=facts))
-        if finding.status in (Status.RECEDING, Status.UNBOUNDED):
-            facts = replace(facts, verdict="unverified", note=NOT_STATIONARY)
-        return finding, facts, found
+        case = replace(case, facts=facts)
+        finding = concluded(case)
+        return finding, stated(case, finding), found
 
     def _named(self, which: tuple[int, ...]) -> str:
         return named(self.objective, which, self.objective.size)

@@ -20,6 +20,10 @@ no units, t = ||D s|| / ||D theta|| with Newton's step s and the diagonal D^2 of
 or if the gradient is what rounding makes of zero: each component within 4 eps |H| |theta|, or, for a sum of squares,
 each cosine of the residual with a column of the current Jacobian within 10 eps (stopping.py derives both).
 
+A point that is not stationary is no minimum, whatever its curvature: a tolerance that somebody gave, or a target, ends
+a run anywhere. It may be called one where Newton's step is at least so short, 1e-2 of theta or of the run's way, that
+the curvature at its end is the same (`Look.near`).
+
 Where a Hessian costs too much (evidence.affordable), conjugate gradients on H s = -g give lower bounds of d that only
 grow (Nocedal and Wright 2006, section 5.1): a bound that is too large already disproves the point at a few products.
 What they do not disprove stays unverified, and the message says so.
@@ -74,6 +78,8 @@ class Look:
     idle: tuple[int, ...] = ()
     """Weak parameters that do not matter at all where the others are now: f is the same with their values of the start.
     """
+    near: bool = True
+    """Whether the stationary point is so near that the curvature here is the curvature there."""
 
 
 def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) -> Look:
@@ -96,7 +102,21 @@ def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) 
     if not told and (facts.over_roundoff <= 1.0 or orthogonal(objective, at)):
         return Look(True, step=t, short=t <= longest, idle=idle)
     missing = min(math.sqrt(ratio(allowed, facts.decrement)), ratio(longest, t))
-    return Look(False, min(max(missing, LEAST_SHRINK), MOST_SHRINK), t, t <= longest, told, idle)
+    shrink = min(max(missing, LEAST_SHRINK), MOST_SHRINK)
+    return Look(False, shrink, t, t <= longest, told, idle, _near(facts, at, origin))
+
+
+NEAR = 1e-2
+"""Of theta, or of the way from the start: over so short a step the curvature hardly changes."""
+
+
+def _near(facts: CurvatureFacts, at: State, origin: Point) -> bool:
+    """Whether Newton's step is so short that it does not leave the point's surroundings."""
+    spectrum = facts.spectrum
+    if facts.step is None or spectrum is None or facts.decrement == math.inf:
+        return False
+    whole = max(spectrum.length(at.theta), spectrum.length(at.theta - origin.theta))
+    return spectrum.length(facts.step) <= NEAR * whole
 
 
 def weak_parameters(facts: CurvatureFacts, at: State, origin: Point) -> NDArray[np.intp]:
