@@ -39,8 +39,9 @@ def message(
     look: Look,
     evidence: Evidence,
     objective: Objective,
+    order: int,
 ) -> str:
-    """The words of the report."""
+    """The words of the report on a method of this order."""
     status = finding.status
     words = [finding.message]
     if status.success and point.iteration != progress.iteration and progress.state.accepted:
@@ -54,8 +55,23 @@ def message(
         words.append(facts.note)
     words.append(_undetermined(facts, objective))
     words.append(_scale(status, evidence))
-    words.append(status.advice if status.advice not in words else "")
+    words.append(_advice(status, progress, look, order))
     return " ".join(word for word in words if word)
+
+
+SWING = 1e-3
+"""A step of this share of theta that changes nothing leads from one side of a valley to the other."""
+
+
+def _advice(status: Status, progress: Progress, look: Look, order: int) -> str:
+    """The status' own, but where f stands still without being low."""
+    if status is not Status.NO_PROGRESS:
+        return status.advice
+    if order == 1 and progress.state.relative_step > SWING:
+        return "The steps swing from one side to the other, and get no lower: shorten the step."
+    if not (look.stationary or look.near):
+        return "No minimum is here: a kink (abs, maximum), a jump or noise in the objective may hold the run."
+    return status.advice
 
 
 def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:

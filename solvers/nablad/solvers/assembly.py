@@ -76,7 +76,7 @@ def assemble(
     )
     return Report(
         status=finding.status,
-        message=message(finding, progress, point, facts, look, evidence, objective),
+        message=message(finding, progress, point, facts, look, evidence, objective, method.order),
         theta=point.theta.copy(),
         value=point.value,
         gradient=point.gradient.copy(),

@@ -46,6 +46,10 @@ class Case:
     """The user gave the tolerance: the test's word stands."""
     patient: bool
     """The limit on iterations, where it ended the run, was the default one."""
+    last: float
+    """The value where the run ended; `at` is the point that is reported."""
+    iteration: int
+    """The one that led to the point."""
 
     @property
     def claims(self) -> bool:
@@ -87,8 +91,29 @@ INVOLVED = 0.01
 """A parameter has a part in a direction by so much of the largest one's, squared."""
 
 
+def _rising(case: Case) -> Finding | None:
+    """No step ever brought f below the start, and it is far above now: what ended the run does not matter."""
+    ended = case.finding.status in (Status.NO_PROGRESS, Status.MAX_ITERATIONS)
+    if not ended or case.iteration > 0 or not case.last - case.at.value > abs(case.at.value):
+        return None
+    return Finding(
+        Status.DIVERGED,
+        f"No step brought the value below that of the start, {case.at.value:.6g}; it ended at {case.last:.6g}."
+        f"{_stable(case.facts)}",
+    )
+
+
+def _stable(facts: CurvatureFacts) -> str:
+    """The longest steps that lower f, 2 / L, where L is known and positive."""
+    if facts.largest is None or not 0.0 < facts.largest < math.inf:
+        return ""
+    return f" At the start the curvature, {facts.largest:.3g}, allows steps up to {2.0 / facts.largest:.3g}."
+
+
 def _indefinite(case: Case) -> Finding | None:
-    if not case.claims or case.facts.verdict not in ("saddle", "maximum"):
+    stationary = case.at.gradient_norm == 0.0 or case.facts.over_roundoff <= 1.0
+    ended = case.claims or (case.finding.status in UNDECIDED and stationary)
+    if not ended or case.facts.verdict not in ("saddle", "maximum"):
         return None
     return Finding(Status.SADDLE, f"{case.finding.message} The point is a {case.facts.verdict}.")
 
@@ -202,6 +227,7 @@ def _at_a_limit(case: Case) -> Finding | None:
 
 CORRECTIONS: tuple[Callable[[Case], Finding | None], ...] = (
     _without_end,
+    _rising,
     _beyond_numbers,
     _lower_nearby,
     _indefinite,
@@ -236,7 +262,7 @@ def concluded(case: Case) -> Finding:
     return case.finding
 
 
-BEYOND_A_MINIMUM = (Status.RECEDING, Status.UNBOUNDED)
+BEYOND_A_MINIMUM = (Status.RECEDING, Status.UNBOUNDED, Status.DIVERGED)
 """The ends that say nothing of a point."""
 NOT_STATIONARY = "The run did not end at a stationary point."
 

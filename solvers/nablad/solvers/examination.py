@@ -112,7 +112,7 @@ class Examiner:
         """The last word on a run that ended with `finding`, and the evidence at its point. May evaluate."""
         at = _state_at(progress, point, self.objective.capabilities.affine)
         facts, found = self._examined(progress, at, point, finding, gradients)
-        case = self._case(progress, finding, at, facts, found)
+        case = replace(self._case(progress, finding, at, facts, found), iteration=point.iteration)
         facts = probed(case)
         if found.idle and facts.verdict == "minimum":
             facts = replace(facts, verdict="flat", note=f"It does not depend on {self._named(found.idle)} there.")
@@ -145,7 +145,18 @@ class Examiner:
         return replace(facts, verdict="unverified", note=NOT_STATIONARY), found
 
     def _case(self, progress: Progress, finding: Finding, at: State, facts: CurvatureFacts, found: Look) -> Case:
-        return Case(self.objective, finding, at, facts, found, progress.origin, self.trusting, self.patient)
+        return Case(
+            self.objective,
+            finding,
+            at,
+            facts,
+            found,
+            progress.origin,
+            self.trusting,
+            self.patient,
+            last=progress.state.value,
+            iteration=progress.arrived,
+        )
 
 
 def _state_at(progress: Progress, point: Point, affine: bool) -> State:
