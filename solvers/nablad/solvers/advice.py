@@ -95,7 +95,8 @@ def _undetermined(facts: CurvatureFacts, objective: Objective) -> str:
         return ""
     flat = spectrum.flat if spectrum.flat.any() else np.arange(spectrum.values.size) == 0
     share = np.sum(spectrum.vectors[:, flat] ** 2, axis=1)
-    which = spectrum.free[share > min(INVOLVED, 0.5 * float(share.max()))]
+    found = spectrum.free[share > min(INVOLVED, 0.5 * float(share.max()))]
+    which = np.union1d(found, facts.lost) if spectrum.flat.any() or not facts.lost else np.array(facts.lost)
     return f"It does not determine {named(objective, which, objective.size)}."
 
 

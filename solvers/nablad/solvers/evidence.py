@@ -105,9 +105,13 @@ class CurvatureFacts:
     """How many parameters are held by their bounds; None without bounds."""
     over_roundoff: float = math.inf
     """The largest component of the gradient in units of what rounding theta changes in it, 4 eps |H| |theta|."""
+    blur: FloatArray | None = None
+    """What rounding the free parameters once changes in each component, eps |H| |theta|, (p,); NaN for the others."""
     note: str = ""
     below: float | None = field(default=None)
     """A value found lower nearby, where probing found one (probes.py)."""
+    lost: tuple[int, ...] = ()
+    """Parameters that f does not determine although they have curvature, too little of it (verification.py)."""
 
 
 def unverified(note: str) -> CurvatureFacts:
@@ -186,6 +190,7 @@ def of_hessian(
         spectrum=spectrum,
         active=active,
         over_roundoff=_largest_ratio(np.abs(gradient[free]), floor),
+        blur=_scattered(eps * (np.abs(part) @ np.abs(theta[free])), free, theta.size),
     )
 
 

@@ -26,7 +26,6 @@ from nablad.solvers.objective import Objective
 from nablad.solvers.probes import falls_on
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.status import Finding, Status
-from nablad.solvers.trouble import named
 from nablad.solvers.unbounded import endless_fall
 from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
 
@@ -115,13 +114,11 @@ class Examiner:
         case = replace(self._case(progress, finding, at, facts, found), iteration=point.iteration)
         facts = probed(case)
         if found.idle and facts.verdict == "minimum":
-            facts = replace(facts, verdict="flat", note=f"It does not depend on {self._named(found.idle)} there.")
+            rank = None if facts.rank is None else facts.rank - len(found.idle)
+            facts = replace(facts, verdict="flat", rank=rank, lost=found.idle)
         case = replace(case, facts=facts)
         finding = concluded(case)
         return finding, stated(case, finding), found
-
-    def _named(self, which: tuple[int, ...]) -> str:
-        return named(self.objective, which, self.objective.size)
 
     def _examined(
         self, progress: Progress, at: State, point: Point, finding: Finding, gradients: int

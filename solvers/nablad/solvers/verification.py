@@ -76,8 +76,8 @@ class Look:
     weak: tuple[int, ...] = ()
     """The weak parameters, where it is their step that is long."""
     idle: tuple[int, ...] = ()
-    """Weak parameters that do not matter at all where the others are now: f is the same with their values of the start.
-    """
+    """Parameters that f does not determine where the others are now: weak ones with whose values of the start f is the
+    same, and those of whose value rounding leaves no digit."""
     near: bool = True
     """Whether the stationary point is so near that the curvature here is the curvature there."""
 
@@ -95,6 +95,7 @@ def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) 
     idle: tuple[int, ...] = ()
     if of_weak > longest and _idle(objective, facts, at, origin, weak):
         weak, of_weak, idle = (), 0.0, weak
+    idle += tuple(j for j in _without_digits(facts, at, origin) if j not in idle)
     t = max(_relative_step(facts, size), of_weak)
     told = weak if of_weak > longest else ()
     if facts.decrement <= allowed and t <= longest:
@@ -117,6 +118,19 @@ def _near(facts: CurvatureFacts, at: State, origin: Point) -> bool:
         return False
     whole = max(spectrum.length(at.theta), spectrum.length(at.theta - origin.theta))
     return spectrum.length(facts.step) <= NEAR * whole
+
+
+def _without_digits(facts: CurvatureFacts, at: State, origin: Point) -> list[int]:
+    """Parameters of positive curvature that are minimized to no digit: rounding theta moves them by all of their size.
+
+    Scaled by the diagonal, every parameter has the same curvature; the bias of a saturated unit, whose effect is below
+    the rounding of the others', looks as well determined as any (eps (|H| |theta|)_j / H_jj is its uncertainty).
+    """
+    if facts.verdict != "minimum" or facts.blur is None or facts.diagonal is None:
+        return []
+    size = np.maximum(np.abs(at.theta), np.abs(at.theta - origin.theta))
+    lost = (facts.diagonal > 0.0) & (size > 0.0) & (facts.blur >= facts.diagonal * size)
+    return [int(j) for j in np.flatnonzero(lost)]
 
 
 def weak_parameters(facts: CurvatureFacts, at: State, origin: Point) -> NDArray[np.intp]:
