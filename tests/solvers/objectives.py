@@ -355,6 +355,23 @@ def slope_across() -> Smooth:
     )
 
 
+def waves() -> Smooth:
+    """w + sin(w) falls in steps; far down rounding w leaves no digit of them."""
+    return Smooth(
+        f=lambda t: float(np.sum(t + np.sin(t))), g=lambda t: 1.0 + np.cos(t), H=lambda t: np.diag(-np.sin(t)), size=1
+    )
+
+
+def root() -> Smooth:
+    """w^2 - sqrt(b): convex, and without a minimum."""
+    return Smooth(
+        f=lambda t: t[0] ** 2 - np.sqrt(t[1]),
+        g=lambda t: np.array([2.0 * t[0], -0.5 / np.sqrt(t[1])]),
+        H=lambda t: np.diag([2.0, 0.25 * t[1] ** -1.5]),
+        size=2,
+    )
+
+
 def far_away(distance: float = 1e6) -> Smooth:
     """w^2 + sqrt(1 + (b - distance)^2): for long nothing but a slope."""
     return Smooth(

@@ -16,7 +16,7 @@ from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import Objective
-from nablad.solvers.probes import level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
+from nablad.solvers.probes import RUN_AWAY, level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
 from nablad.solvers.progress import Point
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.trouble import named
@@ -68,12 +68,8 @@ class Case:
 def _without_end(case: Case) -> Finding | None:
     """f falls along some ray as far as numbers go."""
     claims = case.claims and not (case.trusting and case.finding.status in BY_TOLERANCE)
-    if not (claims or case.late or case.finding.status in UNDECIDED):
-        return None
-    held = case.facts.verdict == "minimum" and (
-        case.objective.capabilities.quadratic or (case.claims and not suspicious(case.facts, case.at, case.origin))
-    )
-    if held:
+    stopped = case.late or case.finding.status in (*UNDECIDED, Status.RECEDING)
+    if not (claims or stopped) or (case.facts.verdict == "minimum" and _held(case, stopped)):
         return None
     found = endless_fall(case.objective, case.at, case.origin, case.facts)
     if found is None:
@@ -85,6 +81,17 @@ def _without_end(case: Case) -> Finding | None:
         f"The value falls without end along {which}: from {case.at.value:.6g}, where the run ended, to "
         f"{found.lowest:.3e} and on.",
     )
+
+
+def _held(case: Case, stopped: bool) -> bool:
+    """Whether positive curvature is enough to believe in a minimum: the run came to rest, no immense way off."""
+    if case.objective.capabilities.quadratic:
+        return True
+    if stopped:
+        return False
+    begun = np.where(case.origin.theta != 0.0, np.abs(case.origin.theta), 1.0)
+    away = bool((np.abs(case.at.theta) > RUN_AWAY * begun).any())
+    return case.look.short and not away and not suspicious(case.facts, case.at, case.origin)
 
 
 INVOLVED = 0.01

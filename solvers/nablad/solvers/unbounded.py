@@ -81,7 +81,7 @@ def _has_its_minimum(objective: Objective, at: State | Point, facts: CurvatureFa
     if objective.bounds is not None and not all(objective.bounds.contains(end) for end in ends):
         return True
     near, far = (objective.value(end) for end in ends)
-    return near <= far
+    return near < far
 
 
 def _directions(

@@ -75,6 +75,7 @@ SLOPES = {
     "from beside it": lambda: Problem(o.beside_a_slope(), np.array([1.0, 0.0])),
     "from afar": lambda: Problem(o.beside_a_slope(1e-6, 1e-9), np.array([3.0, 5.0])),
     "a gentle slope": lambda: Problem(o.beside_a_slope(1.0, 1e-3), np.array([1.0, 0.0])),
+    "a root": lambda: Problem(o.root(), np.ones(2)),
     "across": lambda: Problem(o.slope_across(), np.array([1.0, 0.0])),
 }
 
@@ -86,6 +87,15 @@ def test_a_slope_beside_a_valley_has_no_end(variant, problem) -> None:
     report = solve(problem.f, variant.method, problem.start)
     assert report.status is Status.UNBOUNDED, report.message
     assert report.evidence.verdict == "unverified"
+
+
+@pairs(every(SEARCHES), {"waves": lambda: Problem(o.waves(), np.array([0.3]))})
+def test_waves_on_a_slope_are_no_minimum(variant, problem) -> None:
+    """Some end at an inflection, where f is level; so far away that every slope is roundoff nobody is at a minimum."""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert report.status in (Status.UNBOUNDED, Status.SADDLE), report.message
+    assert report.evidence.verdict != "minimum"
 
 
 BELOW = Bounds(np.full(2, -np.inf), np.array([np.inf, 1e3]))
