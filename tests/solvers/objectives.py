@@ -335,6 +335,53 @@ def linear(slope: Sequence[float] = (1.0, -2.0)) -> Smooth:
     return Smooth(f=lambda t: a @ t, g=lambda t: a.copy(), H=lambda t: np.zeros((a.size, a.size)), size=a.size)
 
 
+def beside_a_slope(square: float = 1.0, slope: float = 1.0) -> Smooth:
+    """A valley that descends without end: square w^2 - slope b."""
+    return Smooth(
+        f=lambda t: square * t[0] ** 2 - slope * t[1],
+        g=lambda t: np.array([2.0 * square * t[0], -slope]),
+        H=lambda t: np.diag([2.0 * square, 0.0]),
+        size=2,
+    )
+
+
+def slope_across() -> Smooth:
+    """The same valley, turned: (w - b)^2 - b. From b = 1e16 on no number keeps w - b."""
+    return Smooth(
+        f=lambda t: (t[0] - t[1]) ** 2 - t[1],
+        g=lambda t: np.array([2.0 * (t[0] - t[1]), -2.0 * (t[0] - t[1]) - 1.0]),
+        H=lambda t: 2.0 * np.array([[1.0, -1.0], [-1.0, 1.0]]),
+        size=2,
+    )
+
+
+def waves() -> Smooth:
+    """w + sin(w) falls in steps; far down rounding w leaves no digit of them."""
+    return Smooth(
+        f=lambda t: float(np.sum(t + np.sin(t))), g=lambda t: 1.0 + np.cos(t), H=lambda t: np.diag(-np.sin(t)), size=1
+    )
+
+
+def root() -> Smooth:
+    """w^2 - sqrt(b): convex, and without a minimum."""
+    return Smooth(
+        f=lambda t: t[0] ** 2 - np.sqrt(t[1]),
+        g=lambda t: np.array([2.0 * t[0], -0.5 / np.sqrt(t[1])]),
+        H=lambda t: np.diag([2.0, 0.25 * t[1] ** -1.5]),
+        size=2,
+    )
+
+
+def far_away(distance: float = 1e6) -> Smooth:
+    """w^2 + sqrt(1 + (b - distance)^2): for long nothing but a slope."""
+    return Smooth(
+        f=lambda t: t[0] ** 2 + np.hypot(1.0, t[1] - distance),
+        g=lambda t: np.array([2.0 * t[0], (t[1] - distance) / np.hypot(1.0, t[1] - distance)]),
+        H=lambda t: np.diag([2.0, np.hypot(1.0, t[1] - distance) ** -3]),
+        size=2,
+    )
+
+
 def unbounded_quartic() -> Smooth:
     """-t^4 - t^2, summed."""
     return Smooth(

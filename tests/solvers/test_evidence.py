@@ -26,6 +26,7 @@ from nablad.solvers import (
     NonlinearConjugateGradient,
     Report,
     Status,
+    StochasticGradientDescent,
     Stopping,
     solve,
 )
@@ -208,6 +209,61 @@ def test_large_and_well_conditioned_is_a_success_that_says_unverified() -> None:
     assert "600 parameters" in report.message
 
 
+# --- whose step is too long ----------------------------------------------------------------------------------------
+
+
+LONG_STEPS: dict[str, tuple[str, dict[str, float], float, Stopping]] = {
+    "thrown far away": ("(sqrt(x)-3)**2+1/x", {"x": 1e-3}, 0.1, MANY),
+    "beyond 2 / L": ("(x-3)**2+10*(y-1)**2", {"x": 0.0, "y": 0.0}, 0.11, Stopping(max_iterations=200)),
+}
+
+
+@pytest.mark.parametrize("name", list(LONG_STEPS))
+def test_steps_that_never_get_below_the_start_diverge(name: str) -> None:
+    text, start, step, stopping = LONG_STEPS[name]
+    report = run(text, start, GradientDescent(Constant(step)), stopping)
+    assert report.status is Status.DIVERGED, report.message
+    assert report.iteration == 0
+    assert report.evidence.verdict == "unverified"
+    assert "Lower the step" in report.message
+    assert "minimum" not in report.message
+
+
+def test_a_learning_rate_that_is_too_high_diverges() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    model = LeastSquares(X, X @ np.arange(3.0) + 0.1 * rng.standard_normal(40))
+    report = solve(
+        model.objective(), StochasticGradientDescent(0.5, batch_size=8), model.start(), Stopping(max_iterations=3)
+    )
+    assert report.status is Status.DIVERGED, report.message
+    assert "learning rate" in report.message
+
+
+SWINGING: dict[str, tuple[str, dict[str, float], float]] = {
+    "exactly 2 / L": ("(x-3)**2+10*(y-1)**2", {"x": 0.0, "y": 0.0}, 0.1),
+    "a hyperbola": ("sqrt(1+x**2)", {"x": 1.0}, 5.0),
+}
+
+
+@pytest.mark.parametrize("name", list(SWINGING))
+def test_steps_that_swing_are_told_to_be_too_long(name: str) -> None:
+    text, start, step = SWINGING[name]
+    report = run(text, start, GradientDescent(Constant(step)), None)
+    assert report.status is Status.NO_PROGRESS, report.message
+    assert report.evidence.verdict == "unverified"
+    assert "shorten the step" in report.message
+    assert "roundoff lets" not in report.message
+
+
+def test_a_kink_is_not_as_low_as_can_be_seen() -> None:
+    """Where Newton's products see no curvature the run may end beside the kink: it says so."""
+    report = run("abs(x)+3*abs(y-2)", {"x": 1.3, "y": 0.2}, Newton(linear_solver="cg"), None)
+    assert report.success or report.value < 1e-6 or "kink" in report.message
+    assert "roundoff lets" not in report.message
+    assert report.success or report.evidence.verdict == "unverified"
+
+
 # --- bounds ------------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +282,22 @@ def test_within_bounds_the_evidence_is_of_the_free(method: Any) -> None:
     assert found.smallest_curvature == pytest.approx(2.0)
     assert found.condition == pytest.approx(1.0)
     assert found.gradient_norm < 1e-6 < np.linalg.norm(report.gradient)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [LBFGS(), GradientDescent(), Newton(), Newton(linear_solver="cg")],
+    ids=["lbfgs", "gradient_descent", "newton", "newton cg"],
+)
+@pytest.mark.parametrize("y", [0.0, 2.0])
+def test_a_maximum_on_a_bound_is_left_or_called_a_saddle(method: Any, y: float) -> None:
+    """-(x - 1)^2 + (y - 2)^2 with x <= 1, from x = 1: no slope presses x against its bound, and f falls inwards."""
+    box = Bounds(np.array([0.0, -np.inf]), np.array([1.0, np.inf]))
+    report = run("-(x-1)**2+(y-2)**2", {"x": 1.0, "y": y}, method, bounds=box)
+    if report.success:
+        assert report.value == pytest.approx(-1.0)
+    else:
+        assert report.status is Status.SADDLE, report.message
 
 
 def test_bounds_hold_what_would_recede() -> None:

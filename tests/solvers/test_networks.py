@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.networks import GOAL, Classification, tanh_network, train_nablad
-from nablad.solvers import Adam, GradientDescent, Newton, Stopping, solve
+from nablad.solvers import (
+    LBFGS,
+    Adam,
+    GradientDescent,
+    Layer,
+    LevenbergMarquardt,
+    Network,
+    Newton,
+    Stopping,
+    solve,
+)
 
 
 def prototypes(rows: int, held: int, seed: int = 3) -> Classification:
@@ -45,3 +56,24 @@ def test_newton_ends_at_a_verified_minimum_far_beyond_gradient_descent(seed: int
     most = Stopping(max_iterations=10**9, max_evaluations=min(3 * model.size * report.iterations, 1_500))
     slow = solve(objective, GradientDescent(), model.start(), most)
     assert slow.evidence.relative_gradient_norm > 1e3 * report.evidence.relative_gradient_norm
+
+
+@pytest.mark.parametrize("method", [Newton(), LevenbergMarquardt(), LBFGS()], ids=lambda m: m.name)
+@pytest.mark.parametrize("seed", [0, 3, 4, 7, 8])
+def test_a_dead_units_bias_is_not_determined(seed: int, method: Any) -> None:
+    """A penalty takes a unit's weights to zero: its bias then has curvature 1e-20, and any value."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.uniform(-2.0, 2.0, (40, 1))
+    targets = np.tanh(2.0 * inputs) + 0.05 * rng.standard_normal((40, 1))
+    model = Network(inputs, targets, [Layer(4, "tanh"), Layer(1)], seed=seed, ridge=0.1)
+    objective = model.objective()
+    report = solve(objective, method, model.start(), Stopping(max_iterations=400))
+    found = report.evidence
+    for j in range(model.size):
+        moved = report.theta.copy()
+        moved[j] = model.start()[j] + 1.0
+        if report.success and abs(objective.value(moved) - report.value) <= 1e-15 * report.value:
+            assert found.verdict == "flat", report.message
+            assert found.rank is not None
+            assert found.rank < model.size
+            assert objective.parameter_name(j) in report.message.partition("does not determine")[2]

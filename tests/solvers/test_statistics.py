@@ -182,6 +182,18 @@ def test_a_run_that_did_not_converge_says_so() -> None:
     assert any("did not converge" in warning for warning in found.warnings)
 
 
+def test_a_loose_tolerance_warns_as_a_limit_does() -> None:
+    """The run is a success by the rule that was given; its point is no minimum, and its errors mean little."""
+    t = np.linspace(0.0, 3.0, 30)
+    y = 4.0 * np.exp(-1.3 * t) + 0.02 * np.random.default_rng(0).standard_normal(30)
+    model = Expression.parse("A*exp(-k*t)", data={"t": t}, response=y, start={"A": 1.0, "k": 0.2})
+    for stopping, warned in ((Stopping(target_value=15.0), True), (None, False)):
+        report = with_statistics(solve(model.objective(), Newton(), model.start(), stopping), model)
+        assert report.success
+        assert report.statistics is not None
+        assert any("did not converge" in warning for warning in report.statistics.warnings) == warned
+
+
 def test_curvature_of_the_residuals_is_warned_of() -> None:
     """y = exp(b x) with residuals so large that their second derivatives outweigh J'J."""
     x = np.linspace(0.0, 1.0, 6)

@@ -16,6 +16,7 @@ from nablad.solvers.report import Evidence, Report
 from nablad.solvers.status import Family, Finding, Status
 from nablad.solvers.trouble import name_of, named
 from nablad.solvers.verification import Look
+from nablad.solvers.words import newtons_step
 
 VERDICTS = {
     "minimum": "All curvature is positive: a minimum.",
@@ -42,7 +43,7 @@ def message(
     objective: Objective,
     order: int,
 ) -> str:
-    """The words of the report."""
+    """The words of the report on a method of this order."""
     status = finding.status
     words = [finding.message]
     if status.success and point.iteration != progress.iteration and progress.state.accepted:
@@ -60,11 +61,13 @@ def message(
         words.append(facts.note)
     words.append(_undetermined(facts, look, objective))
     words.append(_scale(status, evidence, order))
-    advice = _advice(finding, point, order)
+    advice = _advice(finding, point, progress, look, order)
     words.append(advice if advice not in words else "")
     return " ".join(word for word in words if word)
 
 
+SWING = 1e-3
+"""A step of this share of theta that changes nothing leads from one side of a valley to the other."""
 FITTING: tuple[tuple[Status, Callable[[Point, int], bool], str], ...] = (
     (Status.GRADIENT, lambda point, order: point.gradient_norm == 0.0, ""),
     (
@@ -76,10 +79,15 @@ FITTING: tuple[tuple[Status, Callable[[Point, int], bool], str], ...] = (
 """Where the point, or a method of this order, calls for other advice than the status's own."""
 
 
-def _advice(finding: Finding, point: Point, order: int) -> str:
-    """What to do next."""
+def _advice(finding: Finding, point: Point, progress: Progress, look: Look, order: int) -> str:
+    """What to do next: the finding's or the status' own, but where f stands still without being low."""
     if finding.advice is not None:
         return finding.advice
+    if finding.status is Status.NO_PROGRESS:
+        if order == 1 and progress.state.relative_step > SWING:
+            return "The steps swing from one side to the other, and get no lower: shorten the step."
+        if not (look.stationary or look.near):
+            return "No minimum is here: a kink (abs, maximum), a jump or noise in the objective may hold the run."
     rows = (words for status, fits, words in FITTING if status is finding.status and fits(point, order))
     return next(rows, finding.status.advice)
 
@@ -116,9 +124,7 @@ def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
     if not math.isfinite(facts.decrement):
         falls = "By its slope the value still falls along a direction without curvature."
         return falls if not finding.status.success else ""
-    # At the origin a step has no length relative to theta.
-    long = f"is {look.step:.1e} of the parameters and " if math.isfinite(look.step) else ""
-    told = f"Newton's step from here {long}promises a decrease of {facts.decrement:.1e}"
+    told = newtons_step(look.step, facts.decrement)
     if finding.status is Status.GRADIENT and facts.verdict in ("minimum", "flat"):
         return f"{told}."
     if finding.status.family is Family.LIMIT and not look.stationary:
@@ -126,34 +132,32 @@ def _distance(finding: Finding, facts: CurvatureFacts, look: Look) -> str:
     return ""
 
 
-def undetermined_directions(facts: CurvatureFacts, look: Look) -> NDArray[np.bool_]:
-    """Which eigenvectors of a flat point's curvature are so; none where idle parameters make it flat.
+def undetermined_directions(facts: CurvatureFacts) -> NDArray[np.bool_]:
+    """Which eigenvectors of a flat point's curvature are so.
 
     A point is flat also where its most negative curvature may be zero at the stationary one: then whatever is no
     larger than that may.
     """
     spectrum = facts.spectrum
-    if spectrum is None or facts.verdict != "flat" or look.idle:
+    if spectrum is None or facts.verdict != "flat":
         return np.zeros(0, bool)
     return np.asarray(np.abs(spectrum.values) <= max(spectrum.zero, -float(spectrum.values[0])))
 
 
-def determined(facts: CurvatureFacts, look: Look) -> int | None:
+def determined(facts: CurvatureFacts) -> int | None:
     """How many directions the objective determines, in keeping with the verdict; None where that was not measured."""
     if facts.rank is None or facts.spectrum is None or facts.verdict != "flat":
         return facts.rank
-    size = facts.spectrum.values.size
-    undetermined = len(look.idle) or int(np.count_nonzero(undetermined_directions(facts, look)))
-    return min(facts.rank, size - undetermined)
+    return min(facts.rank, facts.spectrum.values.size - int(np.count_nonzero(undetermined_directions(facts))))
 
 
 def _undetermined(facts: CurvatureFacts, look: Look, objective: Objective) -> str:
     """Which parameters the objective leaves open."""
-    spectrum, flat = facts.spectrum, undetermined_directions(facts, look)
-    if spectrum is None or not flat.any():
-        return ""  # where parameters are idle, the note names them
+    spectrum, flat = facts.spectrum, undetermined_directions(facts)
+    if spectrum is None or facts.verdict != "flat" or not (flat.any() or look.idle):
+        return ""
     share = np.sum(spectrum.vectors[:, flat] ** 2, axis=1)
-    which = spectrum.free[share > UNDETERMINED]
+    which = np.union1d(spectrum.free[share > UNDETERMINED], look.idle).astype(np.intp)
     return f"It does not determine {named(objective, which, objective.size)}."
 
 

@@ -66,7 +66,7 @@ def assemble(
         smallest_curvature=facts.smallest,
         largest_curvature=facts.largest,
         condition=facts.condition,
-        rank=determined(facts, look),
+        rank=determined(facts),
         decrement=decrement if math.isfinite(decrement) else None,
         convergence_order=convergence_order(progress.lengths, ROUNDOFF_LENGTH * epsilon(point.theta.dtype)),
         worst_scaled_parameter="" if oddest is None else name_of(objective)(oddest[0]),

@@ -13,17 +13,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import Objective
-from nablad.solvers.probes import level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
+from nablad.solvers.probes import RUN_AWAY, level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
 from nablad.solvers.progress import Point
 from nablad.solvers.status import Finding, Status
+from nablad.solvers.trouble import named
+from nablad.solvers.unbounded import endless_fall
 from nablad.solvers.verification import Look, promises_little
+from nablad.solvers.words import newtons_step
 
 STATIONARY = (Status.GRADIENT, Status.DECREMENT, Status.STEP, Status.ROUNDOFF)
 """The successes that claim a minimum."""
 UNDECIDED = (Status.LINE_SEARCH_STALLED, Status.NO_PROGRESS)
 """The ends at which a method cannot tell a minimum, seen as well as roundoff allows, from a failure."""
+BY_TOLERANCE = (Status.GRADIENT, Status.DECREMENT, Status.STEP)
+"""The successes whose tolerance the user may have given."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ class Case:
     """The user gave the tolerance: the test's word stands."""
     patient: bool
     """The limit on iterations, where it ended the run, was the default one."""
+    last: float
+    """The value where the run ended; `at` is the point that is reported."""
+    iteration: int
+    """The one that led to the point."""
 
     @property
     def claims(self) -> bool:
@@ -50,9 +60,68 @@ class Case:
     def decided(self) -> bool:
         return self.facts.verdict != "unverified"
 
+    @property
+    def late(self) -> bool:
+        """Whether the default limit on iterations ended the run."""
+        return self.patient and self.finding.status is Status.MAX_ITERATIONS
+
+
+def _without_end(case: Case) -> Finding | None:
+    """f falls along some ray as far as numbers go."""
+    claims = case.claims and not (case.trusting and case.finding.status in BY_TOLERANCE)
+    stopped = case.late or case.finding.status in (*UNDECIDED, Status.RECEDING)
+    if not (claims or stopped) or (case.facts.verdict == "minimum" and _held(case, stopped)):
+        return None
+    found = endless_fall(case.objective, case.at, case.origin, case.facts)
+    if found is None:
+        return None
+    share = (found.direction / norm(found.direction)) ** 2
+    which = named(case.objective, np.flatnonzero(share > INVOLVED * float(share.max())), share.size)
+    return Finding(
+        Status.UNBOUNDED,
+        f"The value falls without end along {which}: from {case.at.value:.6g}, where the run ended, to "
+        f"{found.lowest:.3e} and on.",
+    )
+
+
+def _held(case: Case, stopped: bool) -> bool:
+    """Whether positive curvature is enough to believe in a minimum: the run came to rest, no immense way off."""
+    if case.objective.capabilities.quadratic:
+        return True
+    if stopped:
+        return False
+    begun = np.where(case.origin.theta != 0.0, np.abs(case.origin.theta), 1.0)
+    away = bool((np.abs(case.at.theta) > RUN_AWAY * begun).any())
+    return case.look.short and not away and not suspicious(case.facts, case.at, case.origin)
+
+
+INVOLVED = 0.01
+"""A parameter has a part in a direction by so much of the largest one's, squared."""
+
+
+def _rising(case: Case) -> Finding | None:
+    """No step ever brought f below the start, and it is far above now: what ended the run does not matter."""
+    ended = case.finding.status in (Status.NO_PROGRESS, Status.MAX_ITERATIONS)
+    if not ended or case.iteration > 0 or not case.last - case.at.value > abs(case.at.value):
+        return None
+    return Finding(
+        Status.DIVERGED,
+        f"No step brought the value below that of the start, {case.at.value:.6g}; it ended at {case.last:.6g}."
+        f"{_stable(case.facts)}",
+    )
+
+
+def _stable(facts: CurvatureFacts) -> str:
+    """The longest steps that lower f, 2 / L, where L is known and positive."""
+    if facts.largest is None or not 0.0 < facts.largest < math.inf:
+        return ""
+    return f" At the start the curvature, {facts.largest:.3g}, allows steps up to {2.0 / facts.largest:.3g}."
+
 
 def _indefinite(case: Case) -> Finding | None:
-    if not case.claims or case.facts.verdict not in ("saddle", "maximum"):
+    stationary = case.at.gradient_norm == 0.0 or case.facts.over_roundoff <= 1.0
+    ended = case.claims or (case.finding.status in UNDECIDED and stationary)
+    if not ended or case.facts.verdict not in ("saddle", "maximum"):
         return None
     return Finding(Status.SADDLE, f"{case.finding.message} The point is a {case.facts.verdict}.")
 
@@ -68,7 +137,8 @@ def _lower_nearby(case: Case) -> Finding | None:
 
 
 def _beyond_numbers(case: Case) -> Finding | None:
-    if not case.claims or bool(np.isfinite(case.at.theta).all()):
+    ended = case.claims or case.late or case.finding.status in UNDECIDED
+    if not ended or bool(np.isfinite(case.at.theta).all()):
         return None
     return Finding(
         Status.RECEDING, f"The parameters have run beyond the range of numbers; the value is {case.at.value:.6g}."
@@ -133,7 +203,7 @@ def _as_low_as_seen(case: Case) -> bool:
     decrement, eps = case.facts.decrement or 0.0, float(np.finfo(case.at.theta.dtype).eps)
     if not decrement <= max(math.sqrt(eps) * abs(case.at.value), eps * (case.origin.value - case.at.value)):
         return False
-    lost = decrement <= NOISE_MARGIN * noise(case.objective, case.at)
+    lost = decrement <= NOISE_MARGIN * noise(case.objective, case.at.theta, case.at.value)
     return lost or level(case.objective, case.facts, case.at)
 
 
@@ -160,10 +230,12 @@ def _ended_too_early(case: Case) -> Finding | None:
 
 
 def _at_a_limit(case: Case) -> Finding | None:
-    return receding(case) if case.patient and case.finding.status is Status.MAX_ITERATIONS else None
+    return receding(case) if case.late else None
 
 
 CORRECTIONS: tuple[Callable[[Case], Finding | None], ...] = (
+    _without_end,
+    _rising,
     _beyond_numbers,
     _lower_nearby,
     _indefinite,
@@ -196,3 +268,32 @@ def concluded(case: Case) -> Finding:
         if found is not None:
             return found
     return case.finding
+
+
+BEYOND_A_MINIMUM = (Status.RECEDING, Status.UNBOUNDED, Status.DIVERGED)
+"""The ends that say nothing of a point."""
+NOT_STATIONARY = "The run did not end at a stationary point."
+
+
+def stated(case: Case, finding: Finding) -> CurvatureFacts:
+    """The facts with the verdict that the point deserves: no minimum where Newton's step shows that it is far away.
+
+    A linear problem solved by its triangle is excepted, as in `_ended_too_early`.
+    """
+    facts = case.facts
+    if finding.status in BEYOND_A_MINIMUM:
+        return replace(facts, verdict="unverified", note=NOT_STATIONARY)
+    solved = case.objective.capabilities.affine and case.at.triangle is not None and not case.trusting
+    if case.look.stationary or case.look.near or (solved and case.claims):
+        return facts
+    if facts.verdict not in ("minimum", "flat") and facts.below is None:
+        return facts
+    return replace(facts, verdict="unverified", note=_far(case) if facts.below is None else NOT_STATIONARY, below=None)
+
+
+def _far(case: Case) -> str:
+    facts = case.facts
+    if facts.decrement is None or not math.isfinite(facts.decrement):
+        return "The value still falls along a direction without curvature: the point is not stationary."
+    told = newtons_step(case.look.step, facts.decrement)
+    return f"The point is not stationary: {told}. No curvature here is negative."

@@ -23,11 +23,11 @@ from nablad.solvers.advice import warnings
 from nablad.solvers.assembly import assemble, reported
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.bounds import Bounds
-from nablad.solvers.conclusion import STATIONARY
+from nablad.solvers.conclusion import NOT_STATIONARY, STATIONARY
 from nablad.solvers.control import CANCELLED, EVALUATION_LIMIT, TIME_LIMIT, Control, Limits
 from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started
 from nablad.solvers.evidence import unverified
-from nablad.solvers.examination import NOT_STATIONARY, Examiner
+from nablad.solvers.examination import Examiner
 from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective

@@ -10,7 +10,12 @@ is told of the point follows from this one spectrum:
   from the stationary one, in theta and in f (Nocedal and Wright 2006, section 3.3);
 - the directions that f does not determine, and the parameters in them; the parameter of oddest scale.
 
-Within bounds all of this is of the free parameters: the reduced Hessian, and the gradient's free part.
+Within bounds all of this is of the free parameters: the reduced Hessian, and the gradient's free part. Lengths in units
+of the curvature, ||D theta||, are of the parameters that have any: one without curvature has no such unit, and says
+nothing of how large the others are.
+
+All of it is of the curvature alone. Whether the point is stationary is asked by verification.py; where it is not,
+positive curvature makes no minimum.
 
 Cost: methods of second order have H at hand. For others it is computed where it costs no more than the run itself did.
 About 9 p^3 operations for the spectrum.
@@ -54,12 +59,25 @@ class Spectrum:
     """V, (k, k)."""
     zero: float
     """Values up to this size are zero to working precision."""
+    curved: NDArray[np.bool_]
+    """Which of the free parameters have any curvature, a row of H_s that is not zero; shape (k,)."""
+
+    def length(self, theta: FloatArray) -> float:
+        """||D theta||, for theta (p,)."""
+        return norm((self.scale * theta[self.free])[self.curved])
 
     def directions(self, which: NDArray[np.bool_], size: int) -> FloatArray:
         """D^-1 v for the chosen eigenvectors, as columns (p, m) in the user's units."""
         found = np.zeros((size, int(np.count_nonzero(which))), self.vectors.dtype)
         found[self.free] = self.vectors[:, which] / self.scale[:, None]
         return found
+
+    def without_curvature(self, way: FloatArray) -> FloatArray:
+        """The part of a way, (p,), in the directions of no curvature."""
+        flat = self.vectors[:, self.flat]
+        part = np.zeros_like(way)
+        part[self.free] = (flat @ (flat.T @ (self.scale * way[self.free]))) / self.scale
+        return part
 
     @property
     def flat(self) -> NDArray[np.bool_]:
@@ -87,9 +105,13 @@ class CurvatureFacts:
     """How many parameters are held by their bounds; None without bounds."""
     over_roundoff: float = math.inf
     """The largest component of the gradient in units of what rounding theta changes in it, 4 eps |H| |theta|."""
+    blur: FloatArray | None = None
+    """What rounding the free parameters once changes in each component, eps |H| |theta|, (p,); NaN for the others."""
     note: str = ""
     below: float | None = field(default=None)
     """A value found lower nearby, where probing found one (probes.py)."""
+    lost: tuple[int, ...] = ()
+    """Parameters that f does not determine although they have curvature, too little of it (verification.py)."""
 
 
 def unverified(note: str) -> CurvatureFacts:
@@ -116,6 +138,8 @@ def curvature_at(objective: Objective, state: State, gradients: int) -> Curvatur
     """The facts at the state's point. May evaluate a Hessian or a QR, if affordable."""
     if objective.size == 0:
         return CurvatureFacts("minimum", rank=0, decrement=0.0, note="There are no parameters.")
+    if not (math.isfinite(state.value) and is_finite(state.gradient)):
+        return unverified("The value or the gradient is not finite there.")
     at_hand = exact_at_hand(objective, state)
     if not at_hand and not affordable(objective, gradients):
         return unverified(too_large(objective))
@@ -145,13 +169,14 @@ def of_hessian(
         return unverified("The Hessian is not finite there.")
     eps = float(np.finfo(H.dtype).eps)
     scale = diagonal_scale(part)
-    values, vectors = np.linalg.eigh(part / scale / scale[:, None])
+    scaled = part / scale / scale[:, None]
+    values, vectors = np.linalg.eigh(scaled)
     sizes = np.abs(values)
     zero = curvature_tolerance(free.size, eps) * float(sizes.max())
-    spectrum = Spectrum(free, scale, values, vectors, zero)
+    spectrum = Spectrum(free, scale, values, vectors, zero, np.asarray(part.any(axis=1)))
     kept = sizes[sizes > zero]
     smallest, largest = extreme_eigenvalues(part)
-    step, decrease = newton_step(spectrum, gradient, theta)
+    step, decrease = newton_step(spectrum, gradient, theta, np.abs(scaled) @ np.abs(scale * theta[free]))
     floor = GRADIENT_MARGIN * eps * (np.abs(H) @ np.abs(theta))[free]
     return CurvatureFacts(
         verdict=_verdict(float(values[0]), float(values[-1]), zero, _blur(spectrum, step, theta)),
@@ -165,6 +190,7 @@ def of_hessian(
         spectrum=spectrum,
         active=active,
         over_roundoff=_largest_ratio(np.abs(gradient[free]), floor),
+        blur=_scattered(eps * (np.abs(part) @ np.abs(theta[free])), free, theta.size),
     )
 
 
@@ -177,16 +203,16 @@ def of_triangle(
         return unverified("The Jacobian is not finite there.")
     factor = triangle(np.asarray(np.linalg.qr(part, mode="r")) if free.size < min(R.shape) else part)
     rank, size = factor.rank, free.size
-    singular, vectors = _singular(part / factor.scale)
-    spectrum = Spectrum(free, factor.scale, 2.0 * singular**2, vectors, 0.0)
+    scaled = part / factor.scale
+    singular, vectors = _singular(scaled)
     # Rank is decided by singular values; their squares are told apart from zero where those are.
-    if rank < size:
-        values = np.where(np.arange(size) < size - rank, 0.0, spectrum.values)
-        spectrum = Spectrum(free, factor.scale, values, vectors, 0.0)
+    values = np.where(np.arange(size) < size - rank, 0.0, 2.0 * singular**2)
+    spectrum = Spectrum(free, factor.scale, values, vectors, 0.0, np.asarray(part.any(axis=0)))
     widest = float(column_norms(part).max())
     extremes = np.linalg.svd(part / widest, compute_uv=False) if len(part) else np.zeros(1)
     smallest = float(extremes[-1]) if len(part) >= size else 0.0
-    step, decrease = newton_step(spectrum, gradient, theta)
+    rounded = 2.0 * (np.abs(scaled).T @ (np.abs(scaled) @ np.abs(factor.scale * theta[free])))
+    step, decrease = newton_step(spectrum, gradient, theta, rounded)
     return CurvatureFacts(
         verdict="minimum" if rank == size else "flat",
         smallest=_twice_square(smallest * widest),
@@ -212,18 +238,25 @@ def _singular(A: FloatArray) -> tuple[FloatArray, FloatArray]:
     return values, transposed.T[:, ::-1]
 
 
-def newton_step(spectrum: Spectrum, gradient: FloatArray, theta: FloatArray) -> tuple[FloatArray, float]:
+SLOPE_MARGIN = 100.0
+"""In roundings of theta: a slope along a direction of no curvature that is no more than these is none."""
+
+
+def newton_step(
+    spectrum: Spectrum, gradient: FloatArray, theta: FloatArray, rounded: FloatArray
+) -> tuple[FloatArray, float]:
     """The step -|H|^-1 g, (p,), and the decrease that it promises, g'|H|^-1 g / 2.
 
     Along a direction of no curvature a gradient that is roundoff counts as none; one that is more makes the promise
-    infinite, for no length is then natural.
+    infinite, for no length is then natural. `rounded`, |H_s| |D theta| (k,), tells what is roundoff: not ||D theta||,
+    of which a parameter without curvature may be the largest part (b, on w^2 - b), though rounding it changes nothing.
     """
     size, free = np.abs(spectrum.values), spectrum.free
     h = spectrum.vectors.T @ (gradient[free] / spectrum.scale)
     eps = float(np.finfo(theta.dtype).eps)
-    blur = 100.0 * eps * float(size.max(initial=0.0)) * norm(spectrum.scale * theta[free])
     flat = size <= spectrum.zero
-    downhill = bool((np.abs(h[flat]) > blur).any())
+    blur = SLOPE_MARGIN * eps * (np.abs(spectrum.vectors).T @ rounded)
+    downhill = bool((np.abs(h) > blur)[flat].any())
     h = np.where(flat, 0.0, h)
     w = h / np.where(flat, 1.0, size)
     step = np.zeros_like(theta)
@@ -270,10 +303,9 @@ DRIFT = 10.0
 
 def _blur(spectrum: Spectrum, step: FloatArray, theta: FloatArray) -> float:
     """How far the curvature here is from that at the stationary point, Newton's step away; 0 where that is far."""
-    free, scale = spectrum.free, spectrum.scale
-    away = ratio(norm(scale * step[free]), norm(scale * theta[free]))
-    near = away <= float(np.finfo(theta.dtype).eps) ** (1 / 3)
-    return DRIFT * away * float(np.abs(spectrum.values).max()) if near else 0.0
+    far = ratio(spectrum.length(step), spectrum.length(theta))
+    near = far <= float(np.finfo(theta.dtype).eps) ** (1 / 3)
+    return DRIFT * far * float(np.abs(spectrum.values).max()) if near else 0.0
 
 
 def _verdict(smallest: float, largest: float, zero: float, blur: float = 0.0) -> str:

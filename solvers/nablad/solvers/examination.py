@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nablad.solvers.conclusion import UNDECIDED, Case, concluded, probed, receding
+from nablad.solvers.conclusion import NOT_STATIONARY, UNDECIDED, Case, concluded, probed, receding, stated
 from nablad.solvers.evidence import (
     GRADIENTS_PER_COLUMN,
     CurvatureFacts,
@@ -26,10 +26,9 @@ from nablad.solvers.objective import Objective
 from nablad.solvers.probes import falls_on
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.status import Finding, Status
-from nablad.solvers.trouble import named
+from nablad.solvers.unbounded import endless_fall
 from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
 
-NOT_STATIONARY = "The run did not end at a stationary point."
 PATIENCE = 3
 """So many looks in vain before a run of first order, which may crawl on for long, is asked whether a minimum is near at
 all. Those of second order are asked at their end: they may be about to converge."""
@@ -100,7 +99,9 @@ class Examiner:
         if not progress.state.value < progress.unbounded_below:
             return False
         with np.errstate(all="ignore"):
-            found = falls_on(self.objective, progress.state, progress.origin)
+            found = falls_on(self.objective, progress.state, progress.origin) or (
+                endless_fall(self.objective, progress.state, progress.origin, None) is not None
+            )
         progress.unbounded_below = UNBOUNDED_AGAIN * progress.state.value
         return found
 
@@ -110,17 +111,14 @@ class Examiner:
         """The last word on a run that ended with `finding`, and the evidence at its point. May evaluate."""
         at = _state_at(progress, point, self.objective.capabilities.affine)
         facts, found = self._examined(progress, at, point, finding, gradients)
-        case = self._case(progress, finding, at, facts, found)
+        case = replace(self._case(progress, finding, at, facts, found), iteration=point.iteration)
         facts = probed(case)
         if found.idle and facts.verdict == "minimum":
-            facts = replace(facts, verdict="flat", note=f"It does not depend on {self._named(found.idle)} there.")
-        finding = concluded(replace(case, facts=facts))
-        if finding.status is Status.RECEDING:
-            facts = replace(facts, verdict="unverified", note=NOT_STATIONARY)
-        return finding, facts, found
-
-    def _named(self, which: tuple[int, ...]) -> str:
-        return named(self.objective, which, self.objective.size)
+            rank = None if facts.rank is None else facts.rank - len(found.idle)
+            facts = replace(facts, verdict="flat", rank=rank, lost=found.idle)
+        case = replace(case, facts=facts)
+        finding = concluded(case)
+        return finding, stated(case, finding), found
 
     def _examined(
         self, progress: Progress, at: State, point: Point, finding: Finding, gradients: int
@@ -144,7 +142,18 @@ class Examiner:
         return replace(facts, verdict="unverified", note=NOT_STATIONARY), found
 
     def _case(self, progress: Progress, finding: Finding, at: State, facts: CurvatureFacts, found: Look) -> Case:
-        return Case(self.objective, finding, at, facts, found, progress.origin, self.trusting, self.patient)
+        return Case(
+            self.objective,
+            finding,
+            at,
+            facts,
+            found,
+            progress.origin,
+            self.trusting,
+            self.patient,
+            last=progress.state.value,
+            iteration=progress.arrived,
+        )
 
 
 def _state_at(progress: Progress, point: Point, affine: bool) -> State:

@@ -65,7 +65,7 @@ def suspicious(facts: CurvatureFacts, at: State, origin: Point) -> bool:
     if facts.verdict == "flat" or weak_parameters(facts, at, origin).size:
         return True
     spectrum = facts.spectrum
-    way = norm(spectrum.scale * (at.theta - origin.theta)[spectrum.free])
+    way = spectrum.length(at.theta - origin.theta)
     return float(spectrum.values[0]) * way**2 < WEAK * (origin.value - at.value)
 
 
@@ -258,7 +258,8 @@ def plateau_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, 
 
     The way is what the run has gone along flat directions, or what some one parameter has gone along them.
     """
-    way = _flat_part(facts, at.theta - origin.theta)
+    assert facts.spectrum is not None
+    way = facts.spectrum.without_curvature(at.theta - origin.theta)
     grown = np.abs(way) / np.where(origin.theta != 0.0, np.abs(origin.theta), 1.0)
     alone = [np.where(np.arange(way.size) == i, way, 0.0) for i in np.argsort(-grown)[:SINGLE_WAYS]]
     return any(_rests_at_infinity(objective, facts, at, some) for some in (way, *alone))
@@ -296,15 +297,6 @@ def ran_away(facts: CurvatureFacts, at: State, origin: Point) -> float | None:
     return grown if grown > RUN_AWAY else None
 
 
-def _flat_part(facts: CurvatureFacts, way: FloatArray) -> FloatArray:
-    spectrum = facts.spectrum
-    assert spectrum is not None
-    flat = spectrum.vectors[:, spectrum.flat]
-    part = np.zeros_like(way)
-    part[spectrum.free] = (flat @ (flat.T @ (spectrum.scale * way[spectrum.free]))) / spectrum.scale
-    return part
-
-
 ONWARD = (10.0, 1e3)
 
 
@@ -318,15 +310,15 @@ NEIGHBOURS = 4
 STEPS = (-2.0, -1.0, 1.0, 2.0, 3.0)
 
 
-def noise(objective: Objective, at: State) -> float:
+def noise(objective: Objective, at: FloatArray, value: float) -> float:
     """What rounding theta does to f, from its values at the nearest neighbours of theta (after More and Wild 2011)."""
-    eps = float(np.finfo(at.theta.dtype).eps)
+    eps = float(np.finfo(at.dtype).eps)
     signs = np.random.default_rng(0)
     changes = []
     for k in range(1, NEIGHBOURS + 1):
-        move = np.where(signs.random(at.theta.size) < 0.5, -1.0, 1.0) * (k * eps) * at.theta
-        theta = _inside(objective, np.asarray(at.theta + move, at.theta.dtype))
-        changes.append(abs(objective.value(theta) - at.value))
+        move = np.where(signs.random(at.size) < 0.5, -1.0, 1.0) * (k * eps) * at
+        theta = _inside(objective, np.asarray(at + move, at.dtype))
+        changes.append(abs(objective.value(theta) - value))
     return max((change for change in changes if math.isfinite(change)), default=0.0)
 
 

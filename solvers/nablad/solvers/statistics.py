@@ -48,7 +48,7 @@ from nablad.solvers.linalg.vectors import epsilon, is_finite, norm
 from nablad.solvers.models import InvalidModel, Model
 from nablad.solvers.models.regression import Regression
 from nablad.solvers.objective import FloatArray, Objective
-from nablad.solvers.report import Report, Statistics
+from nablad.solvers.report import Evidence, Report, Statistics
 from nablad.solvers.trouble import named
 from nablad.solvers.words import counted
 
@@ -153,12 +153,17 @@ def with_statistics(
         model,
         report.theta,
         bounds=bounds,
-        converged=report.success,
+        converged=report.success and not _far(report.evidence),
         curvature=curvature,
         checkpoint=checkpoint,
         threads=threads,
     )
     return replace(report, statistics=found)
+
+
+def _far(evidence: Evidence) -> bool:
+    """Whether the curvature was measured and shows no stationary point near: a loose tolerance ended the run."""
+    return evidence.verdict == "unverified" and evidence.rank is not None
 
 
 @dataclass(frozen=True, eq=False)

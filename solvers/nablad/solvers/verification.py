@@ -20,6 +20,10 @@ no units, t = ||D s|| / ||D theta|| with Newton's step s and the diagonal D^2 of
 or if the gradient is what rounding makes of zero: each component within 4 eps |H| |theta|, or, for a sum of squares,
 each cosine of the residual with a column of the current Jacobian within 10 eps (stopping.py derives both).
 
+A point that is not stationary is no minimum, whatever its curvature: a tolerance that somebody gave, or a target, ends
+a run anywhere. It may be called one where Newton's step is at least so short, 1e-2 of theta or of the run's way, that
+the curvature at its end is the same (`Look.near`).
+
 Where a Hessian costs too much (evidence.affordable), conjugate gradients on H s = -g give lower bounds of d that only
 grow (Nocedal and Wright 2006, section 5.1): a bound that is too large already disproves the point at a few products.
 What they do not disprove stays unverified, and the message says so.
@@ -34,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.evidence import CurvatureFacts
-from nablad.solvers.linalg.vectors import norm, ratio
+from nablad.solvers.linalg.vectors import ratio
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.progress import Point
@@ -72,8 +76,10 @@ class Look:
     weak: tuple[int, ...] = ()
     """The weak parameters, where it is their step that is long."""
     idle: tuple[int, ...] = ()
-    """Weak parameters that do not matter at all where the others are now: f is the same with their values of the start.
-    """
+    """Parameters that f does not determine where the others are now: weak ones with whose values of the start f is the
+    same, and those of whose value rounding leaves no digit."""
+    near: bool = True
+    """Whether the stationary point is so near that the curvature here is the curvature there."""
 
 
 def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) -> Look:
@@ -89,6 +95,7 @@ def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) 
     idle: tuple[int, ...] = ()
     if of_weak > longest and _idle(objective, facts, at, origin, weak):
         weak, of_weak, idle = (), 0.0, weak
+    idle += tuple(j for j in _without_digits(facts, at, origin) if j not in idle)
     t = max(_relative_step(facts, size), of_weak)
     told = weak if of_weak > longest else ()
     if facts.decrement <= allowed and t <= longest:
@@ -96,7 +103,34 @@ def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) 
     if not told and (facts.over_roundoff <= 1.0 or orthogonal(objective, at)):
         return Look(True, step=t, short=t <= longest, idle=idle)
     missing = min(math.sqrt(ratio(allowed, facts.decrement)), ratio(longest, t))
-    return Look(False, min(max(missing, LEAST_SHRINK), MOST_SHRINK), t, t <= longest, told, idle)
+    shrink = min(max(missing, LEAST_SHRINK), MOST_SHRINK)
+    return Look(False, shrink, t, t <= longest, told, idle, _near(facts, at, origin))
+
+
+NEAR = 1e-2
+"""Of theta, or of the way from the start: over so short a step the curvature hardly changes."""
+
+
+def _near(facts: CurvatureFacts, at: State, origin: Point) -> bool:
+    """Whether Newton's step is so short that it does not leave the point's surroundings."""
+    spectrum = facts.spectrum
+    if facts.step is None or spectrum is None or facts.decrement == math.inf:
+        return False
+    whole = max(spectrum.length(at.theta), spectrum.length(at.theta - origin.theta))
+    return spectrum.length(facts.step) <= NEAR * whole
+
+
+def _without_digits(facts: CurvatureFacts, at: State, origin: Point) -> list[int]:
+    """Parameters of positive curvature that are minimized to no digit: rounding theta moves them by all of their size.
+
+    Scaled by the diagonal, every parameter has the same curvature; the bias of a saturated unit, whose effect is below
+    the rounding of the others', looks as well determined as any (eps (|H| |theta|)_j / H_jj is its uncertainty).
+    """
+    if facts.verdict != "minimum" or facts.blur is None or facts.diagonal is None:
+        return []
+    size = np.maximum(np.abs(at.theta), np.abs(at.theta - origin.theta))
+    lost = (facts.diagonal > 0.0) & (size > 0.0) & (facts.blur >= facts.diagonal * size)
+    return [int(j) for j in np.flatnonzero(lost)]
 
 
 def weak_parameters(facts: CurvatureFacts, at: State, origin: Point) -> NDArray[np.intp]:
@@ -129,13 +163,13 @@ def _natural(facts: CurvatureFacts, at: State, origin: Point) -> float:
     drop = DROP_SHARE * math.sqrt(2.0 * max(origin.value - at.value, 0.0))
     if facts.spectrum is None:
         return drop
-    return max(norm(facts.spectrum.scale * at.theta[facts.spectrum.free]), drop)
+    return max(facts.spectrum.length(at.theta), drop)
 
 
 def _relative_step(facts: CurvatureFacts, size: float) -> float:
     if facts.step is None or facts.spectrum is None:
         return 0.0
-    return ratio(norm(facts.spectrum.scale * facts.step[facts.spectrum.free]), size)
+    return ratio(facts.spectrum.length(facts.step), size)
 
 
 ALL_THAT_IS_LEFT = 0.25
@@ -171,7 +205,7 @@ def roundoff(facts: CurvatureFacts, value: float, theta: FloatArray) -> float:
     eps = float(np.finfo(theta.dtype).eps)
     size = math.sqrt(abs(value))
     spectrum = facts.spectrum
-    moved = 0.0 if spectrum is None else norm(spectrum.scale * theta[spectrum.free])
+    moved = 0.0 if spectrum is None else spectrum.length(theta)
     return NOISE * eps * (size * size + size * moved + eps * moved * moved)
 
 

@@ -96,3 +96,9 @@ def test_largest_curvature_by_power_iteration() -> None:
     found = largest_curvature(lambda v: H @ v, np.ones(3))
     assert found == pytest.approx(30.0, rel=1e-2)
     assert largest_curvature(lambda v: v * math.nan, np.ones(3)) is None
+
+
+def test_a_slope_beside_the_curvature_promises_without_end() -> None:
+    """w^2 - b: a long b changes nothing in the slope along b."""
+    _, squared = factorize(np.diag([2.0, 0.0])).newton_step(np.array([0.0, -1.0]), np.array([1.0, 1e30]))
+    assert squared == np.inf

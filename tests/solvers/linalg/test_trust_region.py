@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from nablad.solvers.linalg.trust_region import NEAR_EDGE, NEAR_OPTIMUM, ModelStep, by_factors, spectrum
+from nablad.solvers.linalg.trust_region import NEAR_EDGE, NEAR_OPTIMUM, Ball, ModelStep, by_factors, spectrum
 
 EPS = float(np.finfo(float).eps)
 
@@ -138,3 +138,29 @@ def test_no_parameters_and_single_precision() -> None:
     for found in (spectrum(H, g).step(1.0), by_factors(H, g, 1.0)):
         assert found.step.dtype == np.float32
         assert found.predicted == pytest.approx(greatest_decrease(INDEFINITE, G, 1.0), rel=0.3)
+
+
+@pytest.mark.parametrize("radius", [1e-300, 1e-320, 5e-324, 0.0])
+@pytest.mark.parametrize("name", ["no curvature", "definite", "indefinite"])
+def test_a_ball_at_the_end_of_the_range_of_numbers(name: str, radius: float) -> None:
+    """A run towards a kink at 0 shrinks the ball so far: ||g|| / radius is then infinite."""
+    H, g = PROBLEMS[name]
+    for found in (spectrum(H, g).step(radius), by_factors(H, g, radius)):
+        assert np.isfinite(found.step).all()
+        assert np.linalg.norm(found.step / radius if radius >= 1e-300 else found.step) <= max(2.0, 4.0 * radius)
+        assert 0.0 <= found.predicted <= 2.0 * radius * np.linalg.norm(g)
+        assert float(g @ found.step) <= 0.0
+
+
+def test_a_slope_beside_the_curvature_is_no_roundoff() -> None:
+    """w^2 - b: rounding b = 1e30 changes nothing in the slope along b."""
+    H, g = np.diag([2.0, 0.0]), np.array([0.0, -1.0])
+    found = Ball(H, g, np.array([1.0, 1e30]), flat=True).step(10.0)
+    assert found.step == pytest.approx([0.0, 10.0])
+    assert found.predicted == pytest.approx(10.0)
+
+
+def test_a_slope_that_rounding_makes_is_none() -> None:
+    """(w - b)^2 at w = b = 1e15, where w - b is known to an eighth."""
+    H, g = 2.0 * np.array([[1.0, -1.0], [-1.0, 1.0]]), np.array([0.1, 0.1])
+    assert Ball(H, g, np.array([1e15, 1e15]), flat=True).step(10.0).predicted == 0.0

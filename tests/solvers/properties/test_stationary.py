@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from solvers.properties.variants import CURVES, NOISY, SEARCHES, Problem, every, pairs
+from solvers.properties.variants import CURVES, LONG, NOISY, SEARCHES, Problem, every, pairs
 
-from nablad.solvers import Family, Status, Stopping, solve
+from nablad.solvers import Bounds, Family, Status, Stopping, solve
 from solvers import objectives as o
 
 STATIONARY = {
@@ -68,6 +68,61 @@ def test_unbounded_below(variant, problem) -> None:
     report = solve(problem.f, variant.method, problem.start)
     assert report.status is Status.UNBOUNDED, report.message
     assert not report.success
+
+
+SLOPES = {
+    "from the valley's floor": lambda: Problem(o.beside_a_slope(), np.zeros(2)),
+    "from beside it": lambda: Problem(o.beside_a_slope(), np.array([1.0, 0.0])),
+    "from afar": lambda: Problem(o.beside_a_slope(1e-6, 1e-9), np.array([3.0, 5.0])),
+    "a gentle slope": lambda: Problem(o.beside_a_slope(1.0, 1e-3), np.array([1.0, 0.0])),
+    "a root": lambda: Problem(o.root(), np.ones(2)),
+    "across": lambda: Problem(o.slope_across(), np.array([1.0, 0.0])),
+}
+
+
+@pairs(every(SEARCHES), SLOPES)
+def test_a_slope_beside_a_valley_has_no_end(variant, problem) -> None:
+    """Far down |f| and ||theta|| are so large that the slope is small beside both: it is no roundoff for that."""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert report.status is Status.UNBOUNDED, report.message
+    assert report.evidence.verdict == "unverified"
+
+
+@pairs(every(SEARCHES), {"waves": lambda: Problem(o.waves(), np.array([0.3]))})
+def test_waves_on_a_slope_are_no_minimum(variant, problem) -> None:
+    """Some end at an inflection, where f is level; so far away that every slope is roundoff nobody is at a minimum."""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert report.status in (Status.UNBOUNDED, Status.SADDLE), report.message
+    assert report.evidence.verdict != "minimum"
+
+
+BELOW = Bounds(np.full(2, -np.inf), np.array([np.inf, 1e3]))
+
+
+@pairs(every(SEARCHES), {"beside a valley": SLOPES["from beside it"]}, bounds=BELOW)
+def test_a_slope_that_a_bound_ends(variant, problem) -> None:
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start, LONG, bounds=BELOW)
+    assert report.success, report.message
+    assert report.theta == pytest.approx([0.0, 1e3], abs=1e-6)
+
+
+FAR = {
+    "far": lambda: Problem(o.far_away(1e6), np.array([1.0, 0.0]), 1.0),
+    "farther": lambda: Problem(o.far_away(1e10), np.array([1.0, 0.0]), 1.0),
+}
+
+
+@pairs(every(but=[NOISY]), FAR)
+def test_a_minimum_far_away_is_one(variant, problem) -> None:
+    """Whoever does not get there has not seen f fall without end."""
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start)
+    assert report.status not in (Status.UNBOUNDED, Status.RECEDING), report.message
+    if report.success:
+        assert report.value == pytest.approx(problem.minimum)
 
 
 @pairs(every(), {"constant": lambda: Problem(o.constant(), np.ones(3))})

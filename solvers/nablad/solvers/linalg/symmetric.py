@@ -25,7 +25,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from nablad.solvers.linalg.lapack import routine
-from nablad.solvers.linalg.vectors import FloatArray, norm
+from nablad.solvers.linalg.vectors import FloatArray
 
 
 class Curvature(Enum):
@@ -62,10 +62,15 @@ def step_spectrum(values: FloatArray) -> FloatArray:
     return np.where((values >= negative) & (values <= positive), values.dtype.type(0.0), values)
 
 
-def gradient_noise(largest: float, scaled_theta: float, eps: float) -> float:
-    """What a slope along a direction of no curvature must exceed to mean something, from the largest curvature and
-    ||D theta||: the effect of rounding theta."""
-    return STEP_MARGIN * eps * largest * scaled_theta
+def gradient_noise(H: FloatArray, vectors: FloatArray, scaled_theta: FloatArray) -> FloatArray:
+    """What rounding theta changes in the slopes V'g, |V|'|H| |D theta| eps, shape (k,), for a scaled H (k, k): a slope
+    along a direction of no curvature must exceed it to mean something.
+
+    A parameter whose row of H is zero has no part in it, however far it has gone: on w^2 - b the slope along b is 1 at
+    b = 1e30, too.
+    """
+    eps = float(np.finfo(H.dtype).eps)
+    return np.asarray(STEP_MARGIN * eps * (np.abs(vectors).T @ (np.abs(H) @ np.abs(scaled_theta))))
 
 
 def classify(smallest: float, largest: float, tolerance: float) -> Curvature:
@@ -119,6 +124,8 @@ class SymmetricFactor:
     eigenvectors: FloatArray | None
     floor: float
     """The least curvature that a step within a line search reckons with."""
+    scaled: FloatArray | None = None
+    """H_s, where there are eigenvalues."""
 
     def newton_step(self, gradient: FloatArray, theta: FloatArray) -> tuple[FloatArray, float]:
         """The step -|H|^-1 g, shape (p,), and g'|H|^-1 g, twice the decrease that it promises; inf where f falls along
@@ -135,10 +142,10 @@ class SymmetricFactor:
             return -z / self.scale, float(w.dot(w))
         assert self.eigenvalues is not None
         assert self.eigenvectors is not None
+        assert self.scaled is not None
         size = np.abs(self.eigenvalues)
         h = self.eigenvectors.T @ g
-        eps = float(np.finfo(gradient.dtype).eps)
-        noise = gradient_noise(float(size.max(initial=0.0)), norm(self.scale * theta), eps)
+        noise = gradient_noise(self.scaled, self.eigenvectors, self.scale * theta)
         h = np.where((size == 0.0) & (np.abs(h) <= noise), 0.0, h)
         least = self.floor if self.curvature is Curvature.NEGATIVE else 0.0
         w = h / np.where(size > 0.0, np.maximum(size, least), self.floor if self.floor > 0.0 else 1.0)
@@ -175,7 +182,7 @@ def factorize(H: FloatArray) -> SymmetricFactor:
     condition = float(largest / kept.min()) if kept.size else 1.0
     kind = classify(float(values[0]), float(values[-1]), tolerance) if size else Curvature.FLAT
     floor = INDEFINITE_FLOOR * largest if kind is Curvature.NEGATIVE else zero
-    return SymmetricFactor(scale, kind, condition, int(kept.size), None, step_spectrum(values), vectors, floor)
+    return SymmetricFactor(scale, kind, condition, int(kept.size), None, step_spectrum(values), vectors, floor, scaled)
 
 
 def _cholesky(A: FloatArray) -> tuple[FloatArray | None, float]:

@@ -41,7 +41,7 @@ import numpy as np
 
 from nablad.solvers.linalg.lapack import routine
 from nablad.solvers.linalg.symmetric import gradient_noise, step_spectrum
-from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm, ratio
 
 MAX_FACTORS = 12
 """A dozen factorizations cost half as much as the spectrum."""
@@ -78,11 +78,11 @@ class Spectrum:
     """h, shape (p,)."""
 
     def step(self, radius: float) -> ModelStep:
-        """The solution for this radius, > 0 (inf where the model has a minimizer)."""
+        """The solution for this radius, inf where the model has a minimizer; no step for one that is 0 by underflow."""
         values, h = self.values, self.slopes
         size = values.size
-        if size == 0:
-            return ModelStep(h, 0.0, 0.0, False)
+        if size == 0 or not radius > 0.0:
+            return ModelStep(np.zeros_like(h), 0.0, 0.0, size > 0)
         lowest = float(values[0])
         gaps = values - lowest
         least = max(lowest, 0.0)
@@ -90,12 +90,25 @@ class Spectrum:
         length = norm(y)
         if length <= radius:
             return self._inside(y, least, lowest, length, radius)
-        mu = _root(h, gaps, least, radius)
+        with np.errstate(over="ignore"):
+            mu = _root(h, gaps, least, radius)
         y = _inverse(h, gaps + mu)
-        y = y * min(1.0, radius / norm(y))
+        length = norm(y)
+        if not length > 0.0:
+            return self._steepest(radius)
+        y = y * min(1.0, radius / length)
         multiplier = mu - lowest
         predicted = -0.5 * float(h.dot(y)) + 0.5 * multiplier * radius * radius
         return ModelStep(self.vectors @ y, predicted, multiplier, True)
+
+    def _steepest(self, radius: float) -> ModelStep:
+        """The step within a ball so small that ||h|| / radius leaves the range of numbers: no curvature counts in it.
+
+        A run at a kink at 0, |x|, comes to such balls.
+        """
+        steepness = norm(self.slopes)
+        y = -self.slopes / steepness * radius
+        return ModelStep(self.vectors @ y, radius * steepness, math.inf, True)
 
     def _inside(self, y: FloatArray, least: float, lowest: float, length: float, radius: float) -> ModelStep:
         """At mu's least value the step is short enough: the minimizer, or else the hard case."""
@@ -126,12 +139,11 @@ def spectrum(H: FloatArray, g: FloatArray) -> Spectrum:
     return Spectrum(values, vectors, np.where(np.abs(h) <= negligible, h.dtype.type(0.0), h))
 
 
-def reckoned(found: Spectrum, scaled_theta: float) -> Spectrum:
-    """The spectrum as steps reckon with it: no curvature that roundoff may have made, no slope along such directions
-    that rounding theta makes; `scaled_theta` is ||D theta||."""
+def reckoned(found: Spectrum, H: FloatArray, scaled_theta: FloatArray) -> Spectrum:
+    """The spectrum of H as steps reckon with it: no curvature that roundoff may have made, no slope along such
+    directions that rounding theta makes; `scaled_theta` is D theta, (p,)."""
     values = step_spectrum(found.values)
-    largest = float(np.abs(values).max(initial=0.0))
-    noise = gradient_noise(largest, scaled_theta, epsilon(values.dtype))
+    noise = gradient_noise(H, found.vectors, scaled_theta)
     lost = (values == 0.0) & (np.abs(found.slopes) <= noise)
     return Spectrum(values, found.vectors, np.where(lost, values.dtype.type(0.0), found.slopes))
 
@@ -143,11 +155,11 @@ SPECTRUM_SIZE = 100
 class Ball:
     """One model, asked for its step in one ball after the other.
 
-    H (p, p) symmetric and g (p,), in scaled parameters; `scaled_theta` is ||D theta||. `flat` says that H is singular
+    H (p, p) symmetric and g (p,), in scaled parameters; `scaled_theta` is D theta, (p,). `flat` says that H is singular
     to working precision: only the spectrum then tells a slope from roundoff.
     """
 
-    def __init__(self, H: FloatArray, g: FloatArray, scaled_theta: float, flat: bool) -> None:
+    def __init__(self, H: FloatArray, g: FloatArray, scaled_theta: FloatArray, flat: bool) -> None:
         self.H = H
         self.g = g
         self.scaled_theta = scaled_theta
@@ -165,7 +177,7 @@ class Ball:
     @property
     def spectrum(self) -> Spectrum:
         if self._spectrum is None:
-            self._spectrum = reckoned(spectrum(self.H, self.g), self.scaled_theta)
+            self._spectrum = reckoned(spectrum(self.H, self.g), self.H, self.scaled_theta)
         return self._spectrum
 
     def correction(self, error: FloatArray, step: FloatArray, longest: float) -> FloatArray | None:
@@ -248,7 +260,9 @@ def _factors(H: FloatArray, g: FloatArray, radius: float) -> ModelStep | None:
     """The same, or None after `MAX_FACTORS` factorizations."""
     potrf, trtrs = routine("potrf", H), routine("trtrs", H)
     diagonal = np.diagonal(H)
-    steepest = norm(g) / radius
+    steepest = ratio(norm(g), radius)
+    if not (radius > 0.0 and steepest < math.inf):
+        return None
     bound = min(norm(H.ravel()), float(np.abs(H).sum(axis=0).max()))
     low, high = max(0.0, -float(diagonal.min()), steepest - bound), steepest + bound
     multiplier = low

@@ -261,7 +261,7 @@ class _Proposer:
             return known
         inner = (matrix if free.all() else matrix[np.ix_(free, free)]) / scale / scale[:, None]
         flat = self.state.curvature is Curvature.FLAT
-        ball = Ball(inner, slope, norm(scale * self.state.theta[free]), flat)
+        ball = Ball(inner, slope, scale * self.state.theta[free], flat)
         self._faces[key] = ball
         return ball
 
