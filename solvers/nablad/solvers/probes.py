@@ -66,7 +66,7 @@ def suspicious(facts: CurvatureFacts, at: State, origin: Point) -> bool:
         return True
     spectrum = facts.spectrum
     way = norm(spectrum.scale * (at.theta - origin.theta)[spectrum.free])
-    return float(spectrum.values[0]) * way**2 < WEAK * (origin.value - at.value)
+    return float(spectrum.values[0]) * way * way < WEAK * (origin.value - at.value)
 
 
 def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point) -> float | None:

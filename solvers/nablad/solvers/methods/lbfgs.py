@@ -32,7 +32,7 @@ from nablad.solvers.bounds import Bounds
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.limited_memory import Pairs
 from nablad.solvers.linalg.projected_quadratic import box_step
-from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm
+from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm, ratio
 from nablad.solvers.methods.bfgs import pair_counts
 from nablad.solvers.methods.first_order import arrival, confirmed, ended
 from nablad.solvers.methods.line_search import Ray, Search, Trial, Wolfe, search_failure, strong_wolfe
@@ -111,7 +111,7 @@ class LBFGS:
             return replace(state.pairs, scale=state.scale * max(1.0, trial.step))
         change = state.units * y
         size = norm(change)
-        return state.pairs.pushed(s / state.units, change, product, product / size / size, self.memory)
+        return state.pairs.pushed(s / state.units, change, product, ratio(ratio(product, size), size), self.memory)
 
 
 def _fields(pairs: Pairs) -> dict[str, Any]:

@@ -176,11 +176,15 @@ class _Point:
     def _row_norms(self, weights: FloatArray) -> FloatArray:
         """w_i ||(H W)_i||, from the root mean square of some probes, shape (p,)."""
         generator = np.random.default_rng(0)
-        total = np.zeros_like(self.theta)
-        for _ in range(PROBES):
+        rows = np.empty((PROBES, self.theta.size), self.theta.dtype)
+        for row in rows:
             z = np.where(generator.random(self.theta.size) < 0.5, -1.0, 1.0).astype(self.theta.dtype)
-            total += (weights * self.product(weights * z)) ** 2
-        return np.sqrt(total / PROBES)
+            row[:] = weights * self.product(weights * z)
+        # Squares of what is divided by the largest: a Hessian may well be 1e200 in its own units.
+        largest = float(np.max(np.abs(rows), initial=0.0))
+        if not 0.0 < largest < math.inf:
+            return np.full_like(self.theta, largest)
+        return np.asarray(largest * np.sqrt(np.mean((rows / largest) ** 2, axis=0)), dtype=self.theta.dtype)
 
     def cauchy(self, scale: FloatArray) -> FloatArray:
         """The minimizer along the scaled gradient, by the size of the curvature there, shape (p,)."""
