@@ -77,7 +77,7 @@ def _beyond_numbers(case: Case) -> Finding | None:
 
 def _at_infinity(case: Case) -> Finding | None:
     """A long step that promises next to nothing, or a plateau of roundoff."""
-    if case.trusting or not (case.claims or case.finding.status in UNDECIDED) or not case.decided:
+    if case.trusting or not (case.claims or case.finding.status in UNDECIDED):
         return None
     flat = case.facts.verdict == "flat" and not case.objective.capabilities.quadratic
     if flat and plateau_at_infinity(case.objective, case.facts, case.at, case.origin):

@@ -20,9 +20,7 @@ no units, t = ||D s|| / ||D theta|| with Newton's step s and the diagonal D^2 of
 or if the gradient is what rounding makes of zero: each component within 4 eps |H| |theta|, or, for a sum of squares,
 each cosine of the residual with a column of the current Jacobian within 10 eps (stopping.py derives both).
 
-Where a Hessian costs too much (evidence.affordable), conjugate gradients on H s = -g give lower bounds of d that only
-grow (Nocedal and Wright 2006, section 5.1): a bound that is too large already disproves the point at a few products.
-What they do not disprove stays unverified, and the message says so.
+Where a Hessian costs too much, a few products with it may still disprove the point (sampled.py).
 """
 
 from __future__ import annotations
@@ -183,33 +181,3 @@ def orthogonal(objective: Objective, at: State) -> bool:
     gradient = at.gradient if bounds is None else bounds.projected(at.theta, at.gradient)
     cosines = np.abs(gradient) / objective.column_norms(at.theta) / (2.0 * math.sqrt(at.value))
     return bool((cosines <= COSINE_MARGIN * float(np.finfo(at.theta.dtype).eps)).all())
-
-
-def disproved(objective: Objective, at: State, products: int) -> float | None:
-    """A lower bound of the decrement, where it shows that f is not minimized to half of its digits; None else.
-
-    Conjugate gradients on H s = -g from s = 0, for at most so many products. Where they meet negative curvature, a
-    gradient that is not roundoff lets f fall further.
-    """
-    gradient = at.gradient if objective.bounds is None else objective.bounds.projected(at.theta, at.gradient)
-    half = math.sqrt(float(np.finfo(at.theta.dtype).eps))
-    natural = abs(float(at.theta.dot(objective.hvp(at.theta, at.theta))))
-    enough = half * max(abs(at.value), 0.5 * half * natural)
-    residual, direction = gradient, -gradient
-    square = first = float(residual.dot(residual))
-    decrement = 0.0
-    for _ in range(products):
-        if not square > 1e-4 * first > 0.0:
-            return None
-        product = objective.hvp(at.theta, direction)
-        bend = float(direction.dot(product))
-        if not bend > 0.0:
-            return decrement if bend < 0.0 else None
-        alpha = square / bend
-        decrement += 0.5 * alpha * square
-        if decrement > enough:
-            return decrement
-        residual = residual + alpha * product
-        before, square = square, float(residual.dot(residual))
-        direction = (square / before) * direction - residual
-    return None
