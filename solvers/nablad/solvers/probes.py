@@ -298,7 +298,8 @@ def ran_away(facts: CurvatureFacts, at: State, origin: Point) -> float | None:
 
 def _flat_part(facts: CurvatureFacts, way: FloatArray) -> FloatArray:
     spectrum = facts.spectrum
-    assert spectrum is not None
+    if spectrum is None:
+        return way  # Products have shown no curvature at all.
     flat = spectrum.vectors[:, spectrum.flat]
     part = np.zeros_like(way)
     part[spectrum.free] = (flat @ (flat.T @ (spectrum.scale * way[spectrum.free]))) / spectrum.scale

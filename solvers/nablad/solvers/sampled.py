@@ -34,6 +34,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.solvers.bounds import inward
 from nablad.solvers.evidence import DRIFT, CurvatureFacts, too_large
 from nablad.solvers.linalg.lanczos import Lanczos
 from nablad.solvers.linalg.symmetric import curvature_tolerance
@@ -67,6 +68,7 @@ class Approach:
     step: FloatArray
     """(p,)."""
     decrement: float
+    """d; inf where f falls along a direction of no curvature."""
     length: float
     """t; 0 of a step that ended because the point is disproved."""
     early: bool
@@ -128,7 +130,7 @@ def _approached(product: Products, at: State, origin: Point, products: int, thor
         image = product(direction)
         bend = float(direction.dot(image))
         if not bend > 0.0:
-            early = early or bend < 0.0
+            early, promised = True, promised if bend < 0.0 else math.inf
             break
         alpha = square / bend
         step = step + alpha * direction
@@ -161,7 +163,11 @@ def as_known(approach: Approach) -> tuple[CurvatureFacts, Look]:
 
 
 def sampled(objective: Objective, at: State, approach: Approach | None, gradients: int) -> tuple[CurvatureFacts, Look]:
-    """What is known of the point: its verdict is "saddle", or else "unverified"."""
+    """What is known of the point: it is a "saddle", or "flat" where no curvature was met, or else "unverified"."""
+    if not free_inside(objective, at).any():
+        note = "Bounds hold every parameter."
+        held = CurvatureFacts("minimum", rank=0, decrement=0.0, active=at.theta.size, note=note)
+        return held, Look(True)
     plain = too_large(objective)
     try:
         if approach is None:
@@ -172,6 +178,9 @@ def sampled(objective: Objective, at: State, approach: Approach | None, gradient
     except NotFinite:
         return CurvatureFacts("unverified", note=f"{plain} A product with it is not finite."), Look(False)
     facts, found = as_known(approach)
+    if lowest == largest == 0.0:
+        told = f"{product.count} products with the Hessian, along random vectors, were zero."
+        return replace(facts, verdict="flat", note=told), found
     bound = max(curvature_tolerance(at.theta.size, epsilon(at.theta.dtype)), DRIFT * approach.length)
     if lowest < -bound * max(abs(lowest), abs(largest)):
         told = f"{product.count} products with the Hessian, along random vectors, showed it."
@@ -184,8 +193,6 @@ def _extremes(product: Products, products: int) -> tuple[float, float]:
     """The least and the largest eigenvalue that a Krylov space from a random vector holds, of the scaled Hessian."""
     generator = np.random.default_rng(SEED)
     theta, free = product.theta, product.free
-    if not free.any():
-        return 0.0, 0.0
     probes = MOST_PROBES if products >= MANY else 1
     rows = [np.abs(product(np.asarray(_signs(generator, theta), theta.dtype))) for _ in range(probes)]
     largest = max(float(np.max(row)) for row in rows)
@@ -196,8 +203,13 @@ def _extremes(product: Products, products: int) -> tuple[float, float]:
     first = (free * generator.standard_normal(theta.size)).astype(theta.dtype)
     # Divided by the largest row, so that neither units of f nor of the parameters leave the range of numbers.
     space = Lanczos(lambda v: product(v / scale) / scale / largest, first, products - probes)
-    lowest, _ = space.lowest()
-    return lowest, float(space.values[-1])
+    lowest, vector = space.lowest()
+    least, bounds = float(lowest), product.objective.bounds
+    if bounds is not None and bounds.sides(theta)[free].any():
+        # Where a bound is touched, only what leads into the box counts (critical_cone.py).
+        cuts = [cut / norm(scale * cut) for cut in inward(bounds, theta, vector / scale) if cut.any()]
+        least = min((float(cut.dot(product(cut))) / largest for cut in cuts), default=0.0)
+    return least, float(space.values[-1])
 
 
 def _signs(generator: np.random.Generator, like: FloatArray) -> FloatArray:
