@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nablad.solvers.conclusion import UNDECIDED, Case, concluded, probed, receding
+from nablad.solvers.critical_cone import within_cone
 from nablad.solvers.evidence import (
     GRADIENTS_PER_COLUMN,
     CurvatureFacts,
@@ -70,7 +71,7 @@ class Examiner:
         with np.errstate(all="ignore"):
             if not exact_at_hand(self.objective, state) and not affordable(self.objective, gradients):
                 return self._unless_disproved(progress, claim, gradients)
-            facts = curvature_at(self.objective, state, gradients)
+            facts = within_cone(self.objective, state, curvature_at(self.objective, state, gradients))
             found = look(facts, self.objective, state, progress.origin)
             self.seen = Seen(progress.arrived, facts, found)
             if found.stationary:
@@ -149,7 +150,7 @@ class Examiner:
         if wanted and not exact_at_hand(self.objective, at) and not affordable(self.objective, gradients):
             approach = approached(self.objective, at, progress.origin, gradients, thorough=True)
             return sampled(self.objective, at, approach, gradients)
-        facts = curvature_at(self.objective, at, gradients)
+        facts = within_cone(self.objective, at, curvature_at(self.objective, at, gradients))
         found = look(facts, self.objective, at, progress.origin)
         if wanted or found.stationary or facts.verdict == "unverified":
             return facts, found

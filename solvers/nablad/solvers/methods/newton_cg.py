@@ -38,6 +38,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nablad.solvers.bounds import inward
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.box import Mask, box_step, land, room
 from nablad.solvers.linalg.lanczos import Lanczos
@@ -296,7 +297,24 @@ class _Point:
         direction[free] = vector / scale[free]
         if float(self.gradient.dot(direction)) > 0.0:
             direction = -direction
-        return self._along(state, direction, lowest)
+        if self.objective.bounds is None or self.objective.bounds.reach(self.theta, direction) > 0.0:
+            return self._along(state, direction, lowest)
+        return self._inward(state, direction, tolerance * max(largest, -lowest))
+
+    def _inward(self, state: NewtonState, direction: FloatArray, zero: float) -> NewtonState:
+        """The state with a step along what the box leaves of the direction or its opposite, if f curves down there."""
+        bounds, scale = self.objective.bounds, state.scale
+        assert bounds is not None
+        assert scale is not None
+        for cut in inward(bounds, self.theta, direction):
+            length = norm(scale * cut)
+            if not length > 0.0:
+                continue
+            unit = cut / length
+            curvature = float(unit.dot(self.product(unit)))
+            if curvature < -zero and float(self.gradient.dot(unit)) <= 0.0:
+                return self._along(state, unit, curvature)
+        return self._along(state, direction, -zero)
 
     def _along(self, state: NewtonState, direction: FloatArray, curvature: float) -> NewtonState:
         """The state with a step along a direction of negative curvature, of unit length by D, as long as may be."""
