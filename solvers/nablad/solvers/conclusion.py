@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.evidence import NOT_FINITE, CurvatureFacts
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import Objective
-from nablad.solvers.probes import level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
+from nablad.solvers.probes import level, lower, lower_around, noise, plateau_at_infinity, ran_away, recedes, suspicious
 from nablad.solvers.progress import Point
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.verification import Look, promises_little
@@ -62,7 +62,7 @@ def _lower_nearby(case: Case) -> Finding | None:
         return None
     return Finding(
         Status.SADDLE,
-        f"{case.finding.message} But this is no minimum: along a direction of vanishing curvature the value falls to "
+        f"{case.finding.message} But this is no minimum: where the curvature does not tell, the value falls to "
         f"{case.facts.below:.10g}.",
     )
 
@@ -116,7 +116,10 @@ def _stalled_at_a_minimum(case: Case) -> Finding | None:
     late = case.finding.status is Status.MAX_ITERATIONS and case.look.stationary
     if not (late or case.finding.status in UNDECIDED) or case.facts.verdict not in ("minimum", "flat"):
         return None
-    near = case.look.step <= float(np.finfo(case.at.theta.dtype).eps) ** (1 / 3)
+    eps = float(np.finfo(case.at.theta.dtype).eps)
+    # Where f is 0 as a difference of larger terms, theta is resolved no better than f's whole way lets it be.
+    blurred = case.facts.decrement is not None and case.facts.decrement <= eps * (case.origin.value - case.at.value)
+    near = case.look.step <= eps ** (1 / 3) or (case.facts.verdict == "minimum" and blurred)
     if case.facts.below is not None or not near or not _as_low_as_seen(case):
         return None
     return Finding(
@@ -180,6 +183,9 @@ def probed(case: Case) -> CurvatureFacts:
     late = finding.status is Status.MAX_ITERATIONS and case.look.stationary
     if not (case.claims or late or finding.status in UNDECIDED) or case.objective.capabilities.quadratic:
         return facts
+    if facts.note == NOT_FINITE:
+        below = lower_around(case.objective, case.at, case.origin)
+        return facts if below is None else replace(facts, verdict="saddle", below=below)
     if not suspicious(facts, case.at, case.origin):
         return facts
     found = lower(case.objective, facts, case.at, case.origin)

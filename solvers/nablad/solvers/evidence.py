@@ -92,6 +92,9 @@ class CurvatureFacts:
     """A value found lower nearby, where probing found one (probes.py)."""
 
 
+NOT_FINITE = "The Hessian is not finite there."
+
+
 def unverified(note: str) -> CurvatureFacts:
     return CurvatureFacts("unverified", note=note)
 
@@ -142,7 +145,7 @@ def of_hessian(
     """The facts from a symmetric H (p, p)."""
     part = H[np.ix_(free, free)] if free.size < theta.size else H
     if not is_finite(part):
-        return unverified("The Hessian is not finite there.")
+        return unverified(NOT_FINITE)
     eps = float(np.finfo(H.dtype).eps)
     scale = diagonal_scale(part)
     values, vectors = np.linalg.eigh(part / scale / scale[:, None])

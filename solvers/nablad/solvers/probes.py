@@ -39,7 +39,7 @@ from nablad.solvers.linalg.vectors import is_finite, norm, ratio
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.progress import Point
-from nablad.solvers.verification import WEAK, insignificant, roundoff, weak_parameters
+from nablad.solvers.verification import NOISE, WEAK, insignificant, roundoff, weak_parameters
 
 DISTANCES = (1e-4, 1e-2, 1.0)
 """Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
@@ -95,6 +95,21 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point)
         found = _falls(objective, at, theta, unit, blur)
         if found is not None:
             return found
+    return None
+
+
+def lower_around(objective: Objective, at: State, origin: Point) -> float | None:
+    """A value of f around the point, lower by more than its roundoff, where there is no Hessian to lead the way; None
+    if none is found."""
+    generator = np.random.default_rng(0)
+    unit = max(norm(at.theta), norm(at.theta - origin.theta)) or 1.0
+    blur = NOISE * float(np.finfo(at.theta.dtype).eps) * abs(at.value)
+    for _ in range(DIRECTIONS):
+        mixture = np.asarray(generator.standard_normal(at.theta.size), at.theta.dtype)
+        for distance, side in itertools.product(DISTANCES, (1.0, -1.0)):
+            value = objective.value(_inside(objective, at.theta + side * distance * unit / norm(mixture) * mixture))
+            if value < at.value - blur:
+                return value
     return None
 
 

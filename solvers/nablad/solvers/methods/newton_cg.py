@@ -95,6 +95,7 @@ def step(objective: Objective, state: NewtonState, limits: Limits) -> NewtonStat
     surface = _Surface(objective)
     propose = _Proposer(objective, state, limits)
     noise = _roundoff(objective, state)
+    reached: NewtonState | None = None
     try:
         found = search(surface, state.value, state.gradient, propose, state.radius, eager=state.eager, noise=noise)
         arrival = found.arrival
@@ -103,7 +104,7 @@ def step(objective: Objective, state: NewtonState, limits: Limits) -> NewtonStat
         line, taken = surface.last, arrival.proposal
         assert line is not None
         size = np.maximum(state.widest, np.abs(taken.theta))
-        new = replace(
+        new = reached = replace(
             _blank(objective, taken.theta, arrival.value, arrival.gradient),
             widest=size,
             step_size=1.0,
@@ -125,7 +126,7 @@ def step(objective: Objective, state: NewtonState, limits: Limits) -> NewtonStat
             )
         )
     except NotFinite:
-        return _nonfinite(state)
+        return replace(_nonfinite(state), accepted=False) if reached is None else _nonfinite(reached)
 
 
 def _forcing(before: float, fallen: float) -> float:
@@ -428,5 +429,8 @@ def _blank(objective: Objective, theta: FloatArray, value: float, gradient: Floa
 
 
 def _nonfinite(state: NewtonState) -> NewtonState:
+    # Where the gradient vanishes the run may end: x^1.5 has no curvature at its minimum.
+    if state.gradient_norm == 0.0:
+        return state
     message = f"The value {state.value:.6g} and the gradient are finite, but a product with the Hessian is not."
-    return replace(state, accepted=False, proposal=Finding(Status.NONFINITE, message))
+    return replace(state, proposal=Finding(Status.NONFINITE, message))
