@@ -119,7 +119,7 @@ def _stalled_at_a_minimum(case: Case) -> Finding | None:
     eps = float(np.finfo(case.at.theta.dtype).eps)
     # Where f is 0 as a difference of larger terms, theta is resolved no better than f's whole way lets it be.
     blurred = case.facts.decrement is not None and case.facts.decrement <= eps * (case.origin.value - case.at.value)
-    near = case.look.step <= eps ** (1 / 3) or (case.facts.verdict == "minimum" and blurred)
+    near = case.look.step <= eps ** (1 / 3) or (case.facts.verdict == "minimum" and blurred and not case.look.weak)
     if case.facts.below is not None or not near or not _as_low_as_seen(case):
         return None
     return Finding(
