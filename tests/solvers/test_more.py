@@ -46,3 +46,15 @@ def test_a_start_that_overflows_is_told(method: str) -> None:
     problem = PROBLEMS["Jennrich-Sampson"]
     report = solve(getattr(problem, form)().objective(), settings, problem.start(100.0))
     assert (report.status, report.iterations) == (Status.NONFINITE_START, 0)
+
+
+@pytest.mark.parametrize("name", ["Broyden tridiagonal 10", "Broyden banded 10", "Extended Rosenbrock 10", "Wood"])
+@pytest.mark.parametrize("method", [BFGS(), LBFGS()], ids=lambda method: method.name)
+def test_quasi_newton_methods_look_at_the_curvature_when_it_is_due(name: str, method: BFGS | LBFGS) -> None:
+    """From far away a gradient that fell a million times is still large: the method's own model knows, at no cost."""
+    problem = PROBLEMS[name]
+    report = solve(problem.scalar().objective(), method, problem.start(10.0))
+    assert report.success, report.message
+    assert problem.solved(report.value)
+    assert report.evidence.verdict == "minimum"
+    assert report.counts.hessian == 1

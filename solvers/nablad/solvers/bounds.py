@@ -51,6 +51,10 @@ class Bounds:
         """The others."""
         return ~self.active(theta, gradient)
 
+    def sides(self, theta: FloatArray) -> NDArray[np.intp]:
+        """Which way alone each parameter of a theta inside may move: 1 up, -1 down, 0 where both; shape (p,)."""
+        return np.asarray((theta <= self.lower).astype(np.intp) - (theta >= self.upper).astype(np.intp))
+
     def projected(self, theta: FloatArray, gradient: FloatArray) -> FloatArray:
         """The gradient with its active components zero; shape (p,)."""
         return np.where(self.active(theta, gradient), gradient.dtype.type(0.0), gradient)
@@ -61,3 +65,10 @@ class Bounds:
             room = np.where(direction > 0.0, self.upper - theta, self.lower - theta)
             steps = np.where(direction != 0.0, room / direction, np.inf)
         return float(np.min(steps, initial=np.inf))
+
+
+def inward(bounds: Bounds, theta: FloatArray, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The direction and its opposite, each without what would leave the box at once; shape (p,) each."""
+    sides = bounds.sides(theta)
+    forth, back = (np.where(sides * turned < 0.0, turned.dtype.type(0.0), turned) for turned in (direction, -direction))
+    return forth, back

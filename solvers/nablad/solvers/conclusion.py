@@ -12,11 +12,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.evidence import NOT_FINITE, CurvatureFacts
 from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import Objective
-from nablad.solvers.probes import RUN_AWAY, level, lower, noise, plateau_at_infinity, ran_away, recedes, suspicious
+from nablad.solvers.probes import (
+    RUN_AWAY,
+    level,
+    lower,
+    lower_around,
+    noise,
+    plateau_at_infinity,
+    ran_away,
+    recedes,
+    suspicious,
+)
 from nablad.solvers.progress import Point
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.trouble import named
@@ -131,7 +141,7 @@ def _lower_nearby(case: Case) -> Finding | None:
         return None
     return Finding(
         Status.SADDLE,
-        f"{case.finding.message} But this is no minimum: along a direction of vanishing curvature the value falls to "
+        f"{case.finding.message} But this is no minimum: where the curvature does not tell, the value falls to "
         f"{case.facts.below:.10g}.",
     )
 
@@ -147,7 +157,7 @@ def _beyond_numbers(case: Case) -> Finding | None:
 
 def _at_infinity(case: Case) -> Finding | None:
     """A long step that promises next to nothing, or a plateau of roundoff."""
-    if case.trusting or not (case.claims or case.finding.status in UNDECIDED) or not case.decided:
+    if case.trusting or not (case.claims or case.finding.status in UNDECIDED):
         return None
     flat = case.facts.verdict == "flat" and not case.objective.capabilities.quadratic
     if flat and plateau_at_infinity(case.objective, case.facts, case.at, case.origin):
@@ -186,7 +196,10 @@ def _stalled_at_a_minimum(case: Case) -> Finding | None:
     late = case.finding.status is Status.MAX_ITERATIONS and case.look.stationary
     if not (late or case.finding.status in UNDECIDED) or case.facts.verdict not in ("minimum", "flat"):
         return None
-    near = case.look.step <= float(np.finfo(case.at.theta.dtype).eps) ** (1 / 3)
+    eps = float(np.finfo(case.at.theta.dtype).eps)
+    # Where f is 0 as a difference of larger terms, theta is resolved no better than f's whole way lets it be.
+    blurred = case.facts.decrement is not None and case.facts.decrement <= eps * (case.origin.value - case.at.value)
+    near = case.look.step <= eps ** (1 / 3) or (case.facts.verdict == "minimum" and blurred and not case.look.weak)
     if case.facts.below is not None or not near or not _as_low_as_seen(case):
         return None
     return Finding(
@@ -252,6 +265,9 @@ def probed(case: Case) -> CurvatureFacts:
     late = finding.status is Status.MAX_ITERATIONS and case.look.stationary
     if not (case.claims or late or finding.status in UNDECIDED) or case.objective.capabilities.quadratic:
         return facts
+    if facts.note == NOT_FINITE:
+        below = lower_around(case.objective, case.at, case.origin)
+        return facts if below is None else replace(facts, verdict="saddle", below=below)
     if not suspicious(facts, case.at, case.origin):
         return facts
     found = lower(case.objective, facts, case.at, case.origin)

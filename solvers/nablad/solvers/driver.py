@@ -36,7 +36,7 @@ from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
 from nablad.solvers.stopping import Stopping, View, converged, iterations, no_progress, unbounded
-from nablad.solvers.trouble import Trouble
+from nablad.solvers.trouble import ARITHMETIC, Trouble, raised
 from nablad.solvers.trouble import explained as explained_trouble
 from nablad.solvers.verification import Look
 from nablad.solvers.words import counted
@@ -169,6 +169,8 @@ class _Run:
             finding = INTERRUPTIONS[interruption.reason](self.rules)
         except MemoryError:
             finding = Finding(Status.OUT_OF_MEMORY, "An evaluation or a factorization ran out of memory.")
+        except ARITHMETIC as error:
+            finding = Finding(Status.INTERNAL, f"{raised(error)} in iteration {self.objective.iteration}.")
         resumable = finding.status.family in (Family.LIMIT, Family.USER)
         if self.progress is not None and self.checkpoint_every and resumable:
             yield self._checkpoint(self.progress)
@@ -305,6 +307,9 @@ class _Run:
             facts = replace(facts, note="The run was stopped before its curvature could be looked at.")
         except MemoryError:
             facts = replace(facts, note="There was no memory to look at the curvature.")
+        except ARITHMETIC as error:
+            told = f"{raised(error)} when the point of iteration {point.iteration} was looked at."
+            finding = Finding(Status.INTERNAL, f"{finding.message} {told}")
         return assemble(
             finding,
             progress,

@@ -114,6 +114,9 @@ class CurvatureFacts:
     """Parameters that f does not determine although they have curvature, too little of it (verification.py)."""
 
 
+NOT_FINITE = "The Hessian is not finite there."
+
+
 def unverified(note: str) -> CurvatureFacts:
     return CurvatureFacts("unverified", note=note)
 
@@ -166,7 +169,7 @@ def of_hessian(
     """The facts from a symmetric H (p, p)."""
     part = H[np.ix_(free, free)] if free.size < theta.size else H
     if not is_finite(part):
-        return unverified("The Hessian is not finite there.")
+        return unverified(NOT_FINITE)
     eps = float(np.finfo(H.dtype).eps)
     scale = diagonal_scale(part)
     scaled = part / scale / scale[:, None]

@@ -3,6 +3,8 @@
 A claim that the curvature disproves is none, and the run goes on; it is looked at again when the gradient has fallen by
 what was missing (verification.py). What the run ends with is corrected by the evidence (conclusion.py). Nothing is
 looked at twice.
+
+Where a Hessian would cost more than the run did, all of this is done with a few products (sampled.py).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nablad.solvers.conclusion import NOT_STATIONARY, UNDECIDED, Case, concluded, probed, receding, stated
+from nablad.solvers.critical_cone import within_cone
 from nablad.solvers.evidence import (
     GRADIENTS_PER_COLUMN,
     CurvatureFacts,
@@ -22,22 +25,20 @@ from nablad.solvers.evidence import (
     unverified,
 )
 from nablad.solvers.methods.base import State
+from nablad.solvers.methods.first_order import FirstOrderState
 from nablad.solvers.objective import Objective
 from nablad.solvers.probes import falls_on
 from nablad.solvers.progress import Point, Progress
+from nablad.solvers.sampled import approached, as_known, sampled
 from nablad.solvers.status import Finding, Status
 from nablad.solvers.unbounded import endless_fall
-from nablad.solvers.verification import LEAST_SHRINK, Look, disproved, look
+from nablad.solvers.verification import LEAST_SHRINK, Look, look, premature
 
 PATIENCE = 3
 """So many looks in vain before a run of first order, which may crawl on for long, is asked whether a minimum is near at
 all. Those of second order are asked at their end: they may be about to converge."""
 UNBOUNDED_AGAIN = 1e10
 """By this factor f must fall before it is asked again whether it falls forever."""
-FEWEST_PRODUCTS, GRADIENTS_PER_PRODUCT, MOST_PRODUCTS = 5, 4, 25
-"""With the Hessian, spent on disproving a claim where the Hessian itself costs too much: a share of what the run has
-cost. One product costs about two gradients, and a far start's claim (Rosenbrock's function of 100 parameters, from a
-hundred times its start, "done" by its relative gradient at f = 6,096) falls at the first."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,14 @@ class Examiner:
             return claim  # the method's own tests are of the exact step
         if not state.gradient_norm < progress.look_below:
             return None
+        shrink = premature(state, progress.origin) if isinstance(state, FirstOrderState) else None
+        if shrink is not None:
+            progress.look_below = shrink * state.gradient_norm
+            return None
         with np.errstate(all="ignore"):
             if not exact_at_hand(self.objective, state) and not affordable(self.objective, gradients):
                 return self._unless_disproved(progress, claim, gradients)
-            facts = curvature_at(self.objective, state, gradients)
+            facts = within_cone(self.objective, state, curvature_at(self.objective, state, gradients))
             found = look(facts, self.objective, state, progress.origin)
             self.seen = Seen(progress.arrived, facts, found)
             if found.stationary:
@@ -83,11 +88,18 @@ class Examiner:
         return away
 
     def _unless_disproved(self, progress: Progress, claim: Finding, gradients: int) -> Finding | None:
-        products = min(max(gradients // GRADIENTS_PER_PRODUCT, FEWEST_PRODUCTS), MOST_PRODUCTS)
-        if self.order > 1 or disproved(self.objective, progress.state, products) is None:
+        state = progress.state
+        patient = self.order == 1 and progress.looks < PATIENCE
+        approach = approached(self.objective, state, progress.origin, gradients, thorough=not patient)
+        if self.order > 1 or approach is None or not approach.early:
+            self.seen = Seen(progress.arrived, *sampled(self.objective, state, approach, gradients))
             return claim
-        progress.look_below = LEAST_SHRINK * progress.state.gradient_norm
-        return None
+        away = None if patient else receding(self._case(progress, claim, state, *as_known(approach)))
+        progress.looks += 1
+        # Where f itself goes to 0, no share of it is ever promised too little: the looks get rare, lest they cost more
+        # than the run.
+        progress.look_below = LEAST_SHRINK ** (1 + progress.looks // PATIENCE) * state.gradient_norm
+        return away
 
     def falls_forever(self, progress: Progress) -> bool:
         """Whether f, far below anything it showed at the start, goes on falling along the run's way.
@@ -118,7 +130,11 @@ class Examiner:
             facts = replace(facts, verdict="flat", rank=rank, lost=found.idle)
         case = replace(case, facts=facts)
         finding = concluded(case)
-        return finding, stated(case, finding), found
+        facts = stated(case, finding)
+        if facts.spectrum is None:
+            # A step of conjugate gradients that ended early says too little of Newton's to be reported.
+            facts = replace(facts, decrement=None, step=None)
+        return finding, facts, found
 
     def _examined(
         self, progress: Progress, at: State, point: Point, finding: Finding, gradients: int
@@ -135,7 +151,10 @@ class Examiner:
         late = finding.status is Status.MAX_ITERATIONS and gradients >= GRADIENTS_PER_COLUMN * self.objective.size
         if not (wanted or late or exact_at_hand(self.objective, at)):
             return unverified(NOT_STATIONARY), Look(False)
-        facts = curvature_at(self.objective, at, gradients)
+        if wanted and not exact_at_hand(self.objective, at) and not affordable(self.objective, gradients):
+            approach = approached(self.objective, at, progress.origin, gradients, thorough=True)
+            return sampled(self.objective, at, approach, gradients)
+        facts = within_cone(self.objective, at, curvature_at(self.objective, at, gradients))
         found = look(facts, self.objective, at, progress.origin)
         if wanted or found.stationary or facts.verdict == "unverified":
             return facts, found

@@ -4,7 +4,7 @@ r"""A few values of f, where curvature alone cannot tell what a point is.
 saddle x^3 - 3 x y^2 and by x^2 - y^4. f is looked at along the flat directions, both ways, from short distances to long
 ones; what counts is the shortest distance at which f differs from f(theta) by more than its roundoff: if it is lower
 there, the point is no minimum. Each probe is also moved to the bottom of the valley that the other directions make, by
-Newton's step among these, since f may rise along every line and fall along a curve: (x - y^2)(x - 2 y^2), Peano's
+Newton's steps among these, since f may rise along every line and fall along a curve: (x - y^2)(x - 2 y^2), Peano's
 example. Where f does not change at all along a flat direction, the curvature far along it is looked at too: the merged
 terms of b1 exp(-b2 x) + b3 exp(-b4 x), b2 = b4, leave b1 - b3 open, and may be pulled apart with profit at another
 b1 - b3 only. A parameter without any influence where it is, the rate of a term that has died, is led back to 0, on a
@@ -20,8 +20,8 @@ level way that may come out where f falls. Probes can disprove a minimum and nev
   at two distances; where f is only lost in roundoff, or underflows, it rises like exp(c d), and the slopes differ as
   the distances do.
 
-Cost: some 30 to 300 evaluations and 6 Hessians where a point is flat, 4 or 60 evaluations where a minimum may be at
-infinity, none elsewhere.
+Cost: some 50 to 400 evaluations, as many gradients and 6 Hessians where a point is flat, 4 or 60 evaluations where a
+minimum may be at infinity, none elsewhere.
 """
 
 from __future__ import annotations
@@ -39,10 +39,13 @@ from nablad.solvers.linalg.vectors import is_finite, norm, ratio
 from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.progress import Point
-from nablad.solvers.verification import WEAK, insignificant, roundoff, weak_parameters
+from nablad.solvers.verification import NOISE, WEAK, insignificant, roundoff, weak_parameters
 
-DISTANCES = (1e-4, 1e-2, 1.0)
+DISTANCES = (1e-4, 1e-2, 0.1, 1.0)
 """Of the probes, in units of theta or of the way that the run has come, whichever is longer."""
+CORRECTIONS, CONTRACTION = 3, 0.1
+"""Of a probe to its valley's bottom: a valley may lie in a valley, as in Dixon and Price's function, 2 x_i^2 = x_(i-1)
+for one i after the other."""
 DIRECTIONS = 4
 """Of the flat directions, so many eigenvectors, and so many mixtures of all of them."""
 WALK = tuple(2.0**-k for k in range(1, 61))
@@ -66,7 +69,7 @@ def suspicious(facts: CurvatureFacts, at: State, origin: Point) -> bool:
         return True
     spectrum = facts.spectrum
     way = spectrum.length(at.theta - origin.theta)
-    return float(spectrum.values[0]) * way**2 < WEAK * (origin.value - at.value)
+    return float(spectrum.values[0]) * way * way < WEAK * (origin.value - at.value)
 
 
 def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point) -> float | None:
@@ -95,6 +98,21 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point)
         found = _falls(objective, at, theta, unit, blur)
         if found is not None:
             return found
+    return None
+
+
+def lower_around(objective: Objective, at: State, origin: Point) -> float | None:
+    """A value of f around the point, lower by more than its roundoff, where there is no Hessian to lead the way; None
+    if none is found."""
+    generator = np.random.default_rng(0)
+    unit = max(norm(at.theta), norm(at.theta - origin.theta)) or 1.0
+    blur = NOISE * float(np.finfo(at.theta.dtype).eps) * abs(at.value)
+    for _ in range(DIRECTIONS):
+        mixture = np.asarray(generator.standard_normal(at.theta.size), at.theta.dtype)
+        for distance, side in itertools.product(DISTANCES, (1.0, -1.0)):
+            value = objective.value(_inside(objective, at.theta + side * distance * unit / norm(mixture) * mixture))
+            if value < at.value - blur:
+                return value
     return None
 
 
@@ -161,14 +179,21 @@ def _flat(facts: CurvatureFacts) -> bool:
 
 
 def _bottom(objective: Objective, facts: CurvatureFacts, theta: FloatArray) -> FloatArray:
-    """Newton's step among the directions of positive curvature, the flat ones held."""
+    """Newton's steps among the directions of positive curvature, the flat ones held; more than one only while each is
+    much shorter than the last."""
     spectrum = facts.spectrum
     assert spectrum is not None
     positive = spectrum.values > spectrum.zero
     V = spectrum.directions(positive, theta.size)
-    slope = V.T @ objective.gradient(theta)
-    moved = theta - V @ (slope / spectrum.values[positive])
-    return _inside(objective, moved) if bool(np.isfinite(moved).all()) else theta
+    before = math.inf
+    for _ in range(CORRECTIONS):
+        slope = V.T @ objective.gradient(theta)
+        step = slope / spectrum.values[positive]
+        moved, length = theta - V @ step, norm(step)
+        if not (bool(np.isfinite(moved).all()) and length <= CONTRACTION * before):
+            break
+        theta, before = _inside(objective, moved), length
+    return theta
 
 
 def _directions(facts: CurvatureFacts, weak: NDArray[np.intp], size: int) -> Iterator[FloatArray]:
@@ -258,8 +283,9 @@ def plateau_at_infinity(objective: Objective, facts: CurvatureFacts, at: State, 
 
     The way is what the run has gone along flat directions, or what some one parameter has gone along them.
     """
-    assert facts.spectrum is not None
-    way = facts.spectrum.without_curvature(at.theta - origin.theta)
+    way = at.theta - origin.theta
+    if facts.spectrum is not None:  # else products have shown no curvature at all
+        way = facts.spectrum.without_curvature(way)
     grown = np.abs(way) / np.where(origin.theta != 0.0, np.abs(origin.theta), 1.0)
     alone = [np.where(np.arange(way.size) == i, way, 0.0) for i in np.argsort(-grown)[:SINGLE_WAYS]]
     return any(_rests_at_infinity(objective, facts, at, some) for some in (way, *alone))

@@ -1,15 +1,20 @@
-"""Where values that are not finite come from: the trial, the parameters, the node of the definition."""
+"""Where values that are not finite come from: the trial, the parameters, the node of the definition; and what is told
+of arithmetic of our own that went out of its range."""
 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from nablad.solvers.objective import Explaining, FloatArray, Naming, Objective
 
+ARITHMETIC = (ArithmeticError, np.linalg.LinAlgError)
+"""What numbers beyond all range may raise: no reason to lose a run and its best point."""
 NAMES_TOLD = 6
 """Of more parameters only these are named."""
 
@@ -46,6 +51,12 @@ def explained(trouble: Trouble, objective: Objective, inner: Objective) -> str:
     if trouble.what == "gradient" and bad.any():
         words.append(f"NaN or infinite were the derivatives by {named(objective, np.flatnonzero(bad), bad.size)}.")
     return " ".join(word for word in words if word)
+
+
+def raised(error: BaseException) -> str:
+    """What was raised, and where, in words."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} ({error}) was raised by {frame.name}, {Path(frame.filename).name}:{frame.lineno},"
 
 
 def name_of(objective: Objective) -> Callable[[int], str]:

@@ -24,9 +24,7 @@ A point that is not stationary is no minimum, whatever its curvature: a toleranc
 a run anywhere. It may be called one where Newton's step is at least so short, 1e-2 of theta or of the run's way, that
 the curvature at its end is the same (`Look.near`).
 
-Where a Hessian costs too much (evidence.affordable), conjugate gradients on H s = -g give lower bounds of d that only
-grow (Nocedal and Wright 2006, section 5.1): a bound that is too large already disproves the point at a few products.
-What they do not disprove stays unverified, and the message says so.
+Where a Hessian costs too much, a few products with it may still disprove the point (sampled.py).
 """
 
 from __future__ import annotations
@@ -38,8 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.evidence import CurvatureFacts
-from nablad.solvers.linalg.vectors import ratio
+from nablad.solvers.linalg.vectors import norm, ratio
 from nablad.solvers.methods.base import State
+from nablad.solvers.methods.first_order import FirstOrderState
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.progress import Point
 
@@ -105,6 +104,27 @@ def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) 
     missing = min(math.sqrt(ratio(allowed, facts.decrement)), ratio(longest, t))
     shrink = min(max(missing, LEAST_SHRINK), MOST_SHRINK)
     return Look(False, shrink, t, t <= longest, told, idle, _near(facts, at, origin))
+
+
+PREMATURE = 10.0
+"""How far beyond the allowed decrement a method's own estimate must lie: it is one of a few steps' curvature."""
+
+
+def premature(state: FirstOrderState, origin: Point) -> float | None:
+    """The share to which the gradient should fall before a look at the point is worth its Hessian; None for now.
+
+    A quasi-Newton method has a model of f, and so an estimate of d that costs nothing. Where that is far beyond what
+    `look` allows, N^2 by the curvature last seen along the path, the look would be in vain.
+    """
+    promised = state.predicted_decrease
+    if not promised < math.inf:
+        return None
+    size = norm(state.theta) * math.sqrt(max(state.curvature_seen, 0.0))
+    size = max(size, DROP_SHARE * math.sqrt(2.0 * max(origin.value - state.value, 0.0)))
+    allowed = _allowed(state.value, promised, size, float(np.finfo(state.theta.dtype).eps))
+    if not promised > PREMATURE * allowed:
+        return None
+    return min(max(math.sqrt(allowed / promised), LEAST_SHRINK), MOST_SHRINK)
 
 
 NEAR = 1e-2
@@ -217,33 +237,3 @@ def orthogonal(objective: Objective, at: State) -> bool:
     gradient = at.gradient if bounds is None else bounds.projected(at.theta, at.gradient)
     cosines = np.abs(gradient) / objective.column_norms(at.theta) / (2.0 * math.sqrt(at.value))
     return bool((cosines <= COSINE_MARGIN * float(np.finfo(at.theta.dtype).eps)).all())
-
-
-def disproved(objective: Objective, at: State, products: int) -> float | None:
-    """A lower bound of the decrement, where it shows that f is not minimized to half of its digits; None else.
-
-    Conjugate gradients on H s = -g from s = 0, for at most so many products. Where they meet negative curvature, a
-    gradient that is not roundoff lets f fall further.
-    """
-    gradient = at.gradient if objective.bounds is None else objective.bounds.projected(at.theta, at.gradient)
-    half = math.sqrt(float(np.finfo(at.theta.dtype).eps))
-    natural = abs(float(at.theta.dot(objective.hvp(at.theta, at.theta))))
-    enough = half * max(abs(at.value), 0.5 * half * natural)
-    residual, direction = gradient, -gradient
-    square = first = float(residual.dot(residual))
-    decrement = 0.0
-    for _ in range(products):
-        if not square > 1e-4 * first > 0.0:
-            return None
-        product = objective.hvp(at.theta, direction)
-        bend = float(direction.dot(product))
-        if not bend > 0.0:
-            return decrement if bend < 0.0 else None
-        alpha = square / bend
-        decrement += 0.5 * alpha * square
-        if decrement > enough:
-            return decrement
-        residual = residual + alpha * product
-        before, square = square, float(residual.dot(residual))
-        direction = (square / before) * direction - residual
-    return None

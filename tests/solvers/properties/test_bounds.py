@@ -12,9 +12,9 @@ import pytest
 from scipy import optimize
 from solvers.properties import problems as p
 from solvers.properties.events import trace
-from solvers.properties.variants import FAST, LONG, NOISY, SEARCHES, Problem, every, pairs
+from solvers.properties.variants import CURVES, FAST, LONG, NOISY, SEARCHES, Problem, every, pairs
 
-from nablad.solvers import METHODS, Bounds, Checkpoint, Done, Stopping, UnsupportedObjective, run, solve
+from nablad.solvers import METHODS, Bounds, Checkpoint, Done, Status, Stopping, UnsupportedObjective, run, solve
 from solvers import objectives as o
 
 INF = np.inf
@@ -151,3 +151,62 @@ def test_the_streamed_points_lie_inside(variant, problem) -> None:
         if isinstance(event, Done):
             assert problem.bounds.contains(event.report.theta)
             assert problem.bounds.contains(event.report.last_theta)
+
+
+def function(f, g, H, size: int) -> o.Smooth:
+    return o.Smooth(f=f, g=g, H=H, size=size)
+
+
+def form(A: list[list[float]]) -> o.Smooth:
+    """t'A t / 2."""
+    H = np.array(A)
+    return function(lambda t: 0.5 * t @ H @ t, lambda t: H @ t, lambda t: H, len(H))
+
+
+CORNERS = {
+    "product": lambda: box(Problem(form([[0, 1], [1, 0]]), np.zeros(2)), [1.0, 1.0], [0.0, 0.0], [INF, INF]),
+    "copositive": lambda: box(Problem(form([[1, 3], [3, 1]]), np.zeros(2)), [1.0, 2.0], [0.0, 0.0], [5.0, 5.0]),
+    "from above": lambda: box(Problem(form([[1, 3], [3, 1]]), np.zeros(2)), [-1.0, -2.0], [-5.0, -5.0], [0.0, 0.0]),
+    "of three": lambda: box(
+        Problem(form([[1, 2, 0], [2, 1, 3], [0, 3, 1]]), np.zeros(3)), [1.0, 1.0, 1.0], [0.0] * 3, [5.0] * 3
+    ),
+    "beside one inside": lambda: box(
+        Problem(form([[1, 3, 0.1], [3, 1, 0], [0.1, 0, 2]]), np.zeros(3)), [1.0, 1.0, 1.0], [0.0, 0.0, -9.0], [5.0] * 3
+    ),
+}
+"""Zero is the minimum within the box, and its gradient vanishes."""
+
+
+@pairs(every(SEARCHES, but=[NOISY]), CORNERS, bounds=ANY)
+def test_curvature_that_leads_out_of_the_box_makes_no_saddle(variant, problem) -> None:
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start, LONG, bounds=problem.bounds)
+    assert report.success, report.message
+    assert report.value == pytest.approx(0.0, abs=1e-12)
+    assert report.evidence.verdict in ("minimum", "flat")
+    at = solve(problem.f, variant.method, np.zeros(problem.f.size), LONG, bounds=problem.bounds)
+    assert at.success, at.message
+
+
+FALLING = {
+    "parabola": lambda: box(Problem(form([[-2.0]]), np.zeros(1), -1.0), [0.0], [-1.0], [0.0]),
+    "edge": lambda: box(Problem(form([[-2, 0], [0, 2]]), np.zeros(2), -1.0), [0.0, 0.0], [0.0, -1.0], [1.0, 1.0]),
+    "diagonal": lambda: box(Problem(form([[2, -3], [-3, 2]]), np.zeros(2), -1.0), [0.0, 0.0], [0.0, 0.0], [1.0, 1.0]),
+    "beside one inside": lambda: box(
+        Problem(form([[1, 0, 2], [0, 1, 0], [2, 0, 1]]), np.zeros(3), -1.5),
+        [0.0, 0.0, 0.0],
+        [0.0, 0.0, -1.0],
+        [1.0] * 3,
+    ),
+}
+
+
+@pairs(every(but=[NOISY]), FALLING, bounds=ANY)
+def test_curvature_that_leads_into_the_box_is_seen_at_its_corner(variant, problem) -> None:
+    problem = problem()
+    report = solve(problem.f, variant.method, problem.start, LONG, bounds=problem.bounds)
+    if CURVES in variant.promises and variant.name != "newton line-search":
+        assert report.value < 0.0, report.message
+        assert report.success, report.message
+    else:
+        assert report.status is Status.SADDLE, report.message

@@ -148,3 +148,28 @@ def test_a_minimum_at_infinity_is_none(variant, problem) -> None:
     report = solve(problem.f, variant.method, problem.start, Stopping(max_iterations=2000))
     assert report.evidence.verdict != "minimum"
     assert report.status.family is not Family.CONVERGED, report.message
+
+
+def dixon_price() -> Problem:
+    """(x_1 - 1)^2 + sum i (2 x_i^2 - x_(i-1))^2 for i = 2 to 4: at (1/3, 0, 0, 0) f falls along x_3 = 2 x_4^2 and
+    x_2 = 2 x_3^2 alone, like the eighth power of x_4."""
+    weights = np.sqrt(np.array([1.0, 2.0, 3.0, 4.0]))
+
+    def r(t: np.ndarray) -> np.ndarray:
+        return weights * np.append(t[0] - 1.0, 2.0 * t[1:] ** 2 - t[:-1])
+
+    def slopes(t: np.ndarray) -> np.ndarray:
+        return weights[:, None] * (np.diag(np.append(1.0, 4.0 * t[1:])) - np.diag([1.0, 1.0, 1.0], -1))
+
+    def second(t: np.ndarray) -> np.ndarray:
+        return np.diag(np.append(0.0, 4.0 * (weights * r(t))[1:]))
+
+    return Problem(o.sum_of_squares(r, slopes, second, 4, rows=4), np.zeros(4))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pairs(every(SEARCHES), {"dixon and price": dixon_price})
+def test_a_valley_in_a_valley_is_no_minimum(variant, problem, scale: float) -> None:
+    problem = problem()
+    report = solve(o.rescaled(problem.f, 1e-3, scale), variant.method, scale * problem.start)
+    assert not report.success or report.value < 1e-9, report.message

@@ -41,6 +41,12 @@ def epsilon(dtype: np.dtype[Any]) -> float:
     return float(np.finfo(dtype).eps)
 
 
+@cache
+def smallest_normal(dtype: np.dtype[Any]) -> float:
+    """Below it numbers of this type lose digits, one after the other."""
+    return float(np.finfo(dtype).tiny)
+
+
 def is_finite(v: FloatArray) -> bool:
     """Whether every entry of v is finite."""
     return math.isfinite(float(np.vdot(v, v))) or bool(np.isfinite(v).all())

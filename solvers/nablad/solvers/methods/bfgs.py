@@ -40,7 +40,7 @@ from typing import ClassVar
 import numpy as np
 
 from nablad.solvers.control import Limits
-from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
+from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm, ratio, smallest_normal
 from nablad.solvers.methods.first_order import arrival, confirmed, ended
 from nablad.solvers.methods.line_search import Ray, Search, Trial, Wolfe, search_failure, strong_wolfe
 from nablad.solvers.methods.units import UnitsState, at_start_with_units, cauchy_again
@@ -89,7 +89,7 @@ class BFGS:
         with limits.algebra():
             factor, scale, learnt = _updated(state, trial, step, reduced)
         following = BFGSState(
-            **arrival(objective, state, trial, norm(step)),
+            **arrival(objective, state, trial, norm(step), 0.5 * (state.scale * norm(reduced)) * norm(reduced)),
             units=state.units,
             factor=factor,
             scale=scale,
@@ -115,8 +115,10 @@ def _forgotten(objective: Objective, state: BFGSState) -> BFGSState:
 
 def pair_counts(s: FloatArray, before: FloatArray, after: FloatArray, product: float) -> bool:
     """Whether y's, for y = after - before, is positive beyond the roundoff of its terms."""
-    terms = float(np.abs(s).dot(np.abs(before) + np.abs(after)))
-    return PAIR_MARGIN * epsilon(s.dtype) * terms < product < math.inf
+    tiny = smallest_normal(s.dtype)
+    terms = float(np.abs(s).dot(np.abs(before) + np.abs(after) + tiny))
+    # Where numbers end, roundings are no smaller than those of the smallest normal one.
+    return PAIR_MARGIN * epsilon(s.dtype) * max(terms, s.size * tiny) < product < math.inf
 
 
 def _updated(state: BFGSState, trial: Trial, s: FloatArray, reduced: FloatArray) -> tuple[FloatArray, float, bool]:
@@ -129,10 +131,12 @@ def _updated(state: BFGSState, trial: Trial, s: FloatArray, reduced: FloatArray)
     change = state.factor.T.dot(y)
     if state.updates == 0:
         size = norm(change)
-        scale = product / size / size
+        scale = ratio(ratio(product, size), size)
     # B s = -alpha g, times old sigma / new sigma where sigma has just changed.
-    stretch = trial.step * (state.scale / scale)
-    curvature = stretch * trial.step * (state.scale * length) * length
-    tau = math.sqrt(product / curvature)
-    v = change + (tau * stretch) * reduced
-    return state.factor - np.outer(s / product, v), scale, True
+    stretch = trial.step * ratio(state.scale, scale)
+    # y's / s'Bs, term by term: what has f's unit twice underflows.
+    share = ratio(ratio(ratio(product, state.scale * length), length), stretch * trial.step)
+    if not (0.0 < share < math.inf and 0.0 < scale < math.inf):
+        return state.factor, state.scale * max(1.0, trial.step), False
+    v = change + (math.sqrt(share) * stretch) * reduced
+    return state.factor - np.outer(s, v / product), scale, True

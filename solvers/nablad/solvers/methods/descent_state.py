@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
-from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, projected
-from nablad.solvers.methods.line_search import Trial
+from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, cauchy_step, projected
+from nablad.solvers.methods.line_search import Search, Trial
 from nablad.solvers.methods.line_search.ray import ROUNDOFF_FACTOR
 from nablad.solvers.objective import Objective
 from nablad.solvers.status import Finding, Status
@@ -82,3 +83,17 @@ def descending(
         return direction, length, unit, slope
     direction, length = -projected(objective, state.theta, state.gradient), state.gradient_norm
     return direction, length, direction / length, -length
+
+
+def once_more(objective: Objective, state: DescentState, found: Search) -> float | None:
+    """Where a search that found nothing, its last trial still longer than Cauchy's step, should begin again along
+    steepest descent: that step's length; None elsewhere.
+
+    A step that was right on a plateau, 1e33 times a gradient of 1e-33, may be so far too long at its end that no number
+    of halvings comes back from it.
+    """
+    length = state.gradient_norm
+    if found.trial is not None or found.plunged or not 0.0 < length < math.inf:
+        return None
+    natural = length * cauchy_step(objective, state.theta, projected(objective, state.theta, state.gradient), length)[0]
+    return natural if natural < found.last_step else None

@@ -108,8 +108,14 @@ def at_start(
     return fields, step if initial is None else initial
 
 
-def arrival(objective: Objective, state: FirstOrderState, trial: Trial, moved: float) -> dict[str, Any]:
-    """The fields of a FirstOrderState at an accepted trial, `moved` away from the state's point."""
+def arrival(
+    objective: Objective, state: FirstOrderState, trial: Trial, moved: float, promised: float = math.inf
+) -> dict[str, Any]:
+    """The fields of a FirstOrderState at an accepted trial, `moved` away from the state's point.
+
+    `promised` is the decrease that the method's model of f promised there, where it has one. What it promises here is
+    about as much less as the gradient is shorter, squared.
+    """
     length = norm(projected(objective, trial.theta, trial.gradient))
     size = norm(trial.theta)
     seen = curvature_along(state, trial.theta, trial.gradient, moved)
@@ -120,6 +126,7 @@ def arrival(objective: Objective, state: FirstOrderState, trial: Trial, moved: f
         "gradient_norm": length,
         "step_size": trial.step,
         "relative_step": ratio(moved, size),
+        "predicted_decrease": promised * ratio(length, state.gradient_norm) ** 2 if promised < math.inf else math.inf,
         "gradient_over_roundoff": over_roundoff(length, seen * size, trial.theta.dtype),
         "column_norms": state.column_norms,
         "jacobian_norm": state.jacobian_norm,

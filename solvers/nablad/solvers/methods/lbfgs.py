@@ -32,7 +32,7 @@ from nablad.solvers.bounds import Bounds
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.limited_memory import Pairs
 from nablad.solvers.linalg.projected_quadratic import box_step
-from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm
+from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm, ratio
 from nablad.solvers.methods.bfgs import pair_counts
 from nablad.solvers.methods.first_order import arrival, confirmed, ended
 from nablad.solvers.methods.line_search import Ray, Search, Trial, Wolfe, search_failure, strong_wolfe
@@ -79,29 +79,32 @@ class LBFGS:
         return confirmed(objective, LBFGSState(**fields, **_fields(Pairs.none(theta, step))))
 
     def step(self, objective: Objective, state: LBFGSState, limits: Limits) -> LBFGSState:
-        found = self._search(objective, state, limits)
+        found, slope = self._search(objective, state, limits)
         if found.trial is None and len(state.steps) and not found.plunged:
             state = _forgotten(objective, state)
-            found = self._search(objective, state, limits)
+            found, slope = self._search(objective, state, limits)
         trial = found.trial
         if trial is None:
             return ended(state, *search_failure(found, state.gradient_norm))
         step = trial.theta - state.theta
         with limits.algebra():
             pairs = self._learnt(state, trial, step)
-        following = LBFGSState(**arrival(objective, state, trial, norm(step)), units=state.units, **_fields(pairs))
+        following = LBFGSState(
+            **arrival(objective, state, trial, norm(step), -0.5 * slope), units=state.units, **_fields(pairs)
+        )
         return confirmed(objective, following)
 
-    def _search(self, objective: Objective, state: LBFGSState, limits: Limits) -> Search:
+    def _search(self, objective: Objective, state: LBFGSState, limits: Limits) -> tuple[Search, float]:
+        """What was found, and the slope of f at the search's begin."""
         bounds = objective.bounds
         with limits.algebra():
             direction = _anywhere(state) if bounds is None else _within(bounds, state, limits)
             slope = float(state.gradient.dot(direction))
         if not slope < 0.0 or not is_finite(direction):
-            return Search(None, 0, 0, 0.0)
+            return Search(None, 0, 0, 0.0), slope
         longest = np.inf if bounds is None else max(1.0, bounds.reach(state.theta, direction))
         ray = Ray(state.theta, direction, state.value, slope)
-        return strong_wolfe(objective, ray, 1.0, self.line_search, longest)
+        return strong_wolfe(objective, ray, 1.0, self.line_search, longest), slope
 
     def _learnt(self, state: LBFGSState, trial: Trial, s: FloatArray) -> Pairs:
         """The pairs with the newest, if it counts."""
@@ -111,7 +114,7 @@ class LBFGS:
             return replace(state.pairs, scale=state.scale * max(1.0, trial.step))
         change = state.units * y
         size = norm(change)
-        return state.pairs.pushed(s / state.units, change, product, product / size / size, self.memory)
+        return state.pairs.pushed(s / state.units, change, product, ratio(ratio(product, size), size), self.memory)
 
 
 def _fields(pairs: Pairs) -> dict[str, Any]:

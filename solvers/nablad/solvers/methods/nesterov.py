@@ -37,7 +37,7 @@ import math
 from dataclasses import replace
 
 from nablad.solvers.linalg.vectors import FloatArray, is_finite, norm
-from nablad.solvers.methods.descent_state import DescentState, arrived
+from nablad.solvers.methods.descent_state import DescentState, arrived, once_more
 from nablad.solvers.methods.first_order import ended
 from nablad.solvers.methods.line_search import Armijo, Ray, Trial, backtrack, search_failure
 from nablad.solvers.methods.step_lengths.constant import Constant, diverged
@@ -61,6 +61,9 @@ def nesterov_step(objective: Objective, state: DescentState, settings: Constant 
         ray = Ray(state.theta, -state.gradient / length, state.value, -length)
         search = replace(settings, sufficient_decrease=DECREASE)
         found = backtrack(objective, ray, state.next_step * length, search)
+        again = once_more(objective, state, found)
+        if again is not None:
+            found = backtrack(objective, ray, again, search)
         if found.trial is None:
             return ended(state, *search_failure(found, length))
         known, step, growth, renewed = found.trial, found.trial.step / length, GROWTH, settings.grow

@@ -38,6 +38,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nablad.solvers.bounds import inward
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.box import Mask, box_step, land, room
 from nablad.solvers.linalg.lanczos import Lanczos
@@ -94,6 +95,7 @@ def step(objective: Objective, state: NewtonState, limits: Limits) -> NewtonStat
     surface = _Surface(objective)
     propose = _Proposer(objective, state, limits)
     noise = _roundoff(objective, state)
+    reached: NewtonState | None = None
     try:
         found = search(surface, state.value, state.gradient, propose, state.radius, eager=state.eager, noise=noise)
         arrival = found.arrival
@@ -102,7 +104,7 @@ def step(objective: Objective, state: NewtonState, limits: Limits) -> NewtonStat
         line, taken = surface.last, arrival.proposal
         assert line is not None
         size = np.maximum(state.widest, np.abs(taken.theta))
-        new = replace(
+        new = reached = replace(
             _blank(objective, taken.theta, arrival.value, arrival.gradient),
             widest=size,
             step_size=1.0,
@@ -124,7 +126,7 @@ def step(objective: Objective, state: NewtonState, limits: Limits) -> NewtonStat
             )
         )
     except NotFinite:
-        return _nonfinite(state)
+        return replace(_nonfinite(state), accepted=False) if reached is None else _nonfinite(reached)
 
 
 def _forcing(before: float, fallen: float) -> float:
@@ -176,11 +178,15 @@ class _Point:
     def _row_norms(self, weights: FloatArray) -> FloatArray:
         """w_i ||(H W)_i||, from the root mean square of some probes, shape (p,)."""
         generator = np.random.default_rng(0)
-        total = np.zeros_like(self.theta)
-        for _ in range(PROBES):
+        rows = np.empty((PROBES, self.theta.size), self.theta.dtype)
+        for row in rows:
             z = np.where(generator.random(self.theta.size) < 0.5, -1.0, 1.0).astype(self.theta.dtype)
-            total += (weights * self.product(weights * z)) ** 2
-        return np.sqrt(total / PROBES)
+            row[:] = weights * self.product(weights * z)
+        # Squares of what is divided by the largest: a Hessian may well be 1e200 in its own units.
+        largest = float(np.max(np.abs(rows), initial=0.0))
+        if not 0.0 < largest < math.inf:
+            return np.full_like(self.theta, largest)
+        return np.asarray(largest * np.sqrt(np.mean((rows / largest) ** 2, axis=0)), dtype=self.theta.dtype)
 
     def cauchy(self, scale: FloatArray) -> FloatArray:
         """The minimizer along the scaled gradient, by the size of the curvature there, shape (p,)."""
@@ -292,7 +298,24 @@ class _Point:
         direction[free] = vector / scale[free]
         if float(self.gradient.dot(direction)) > 0.0:
             direction = -direction
-        return self._along(state, direction, lowest)
+        if self.objective.bounds is None or self.objective.bounds.reach(self.theta, direction) > 0.0:
+            return self._along(state, direction, lowest)
+        return self._inward(state, direction, tolerance * max(largest, -lowest))
+
+    def _inward(self, state: NewtonState, direction: FloatArray, zero: float) -> NewtonState:
+        """The state with a step along what the box leaves of the direction or its opposite, if f curves down there."""
+        bounds, scale = self.objective.bounds, state.scale
+        assert bounds is not None
+        assert scale is not None
+        for cut in inward(bounds, self.theta, direction):
+            length = norm(scale * cut)
+            if not length > 0.0:
+                continue
+            unit = cut / length
+            curvature = float(unit.dot(self.product(unit)))
+            if curvature < -zero and float(self.gradient.dot(unit)) <= 0.0:
+                return self._along(state, unit, curvature)
+        return self._along(state, direction, -zero)
 
     def _along(self, state: NewtonState, direction: FloatArray, curvature: float) -> NewtonState:
         """The state with a step along a direction of negative curvature, of unit length by D, as long as may be."""
@@ -406,5 +429,8 @@ def _blank(objective: Objective, theta: FloatArray, value: float, gradient: Floa
 
 
 def _nonfinite(state: NewtonState) -> NewtonState:
+    # Where the gradient vanishes the run may end: x^1.5 has no curvature at its minimum.
+    if state.gradient_norm == 0.0:
+        return state
     message = f"The value {state.value:.6g} and the gradient are finite, but a product with the Hessian is not."
-    return replace(state, accepted=False, proposal=Finding(Status.NONFINITE, message))
+    return replace(state, proposal=Finding(Status.NONFINITE, message))

@@ -25,6 +25,8 @@ from nablad.solvers.methods.newton_look import Landing, View, ended, look, polis
 from nablad.solvers.methods.newton_state import NewtonState
 from nablad.solvers.objective import Objective
 
+FARTHEST = 1e150
+"""By D, a search along negative curvature: the square is still a number."""
 CURVATURE_PREFERENCE = 4.0
 """How much more a direction of negative curvature must promise than Newton's step to be taken."""
 
@@ -77,8 +79,9 @@ def _choose(factor: SymmetricFactor, state: NewtonState, squared: float, moved: 
         return step, 0.0
     v, curvature = factor.descent_curve(state.gradient)
     length = max(norm(step), moved, 1e-3 * norm(state.theta)) or 1.0
-    v = (length / norm(v)) * v
-    bend = curvature * norm(factor.scale * v) ** 2
+    # v is 1 long by D; so far on its promise can still be told.
+    along = min(length / norm(v), FARTHEST)
+    v, bend = along * v, curvature * along * along
     if -bend > CURVATURE_PREFERENCE * squared:
         return v, bend
     return step, 0.0

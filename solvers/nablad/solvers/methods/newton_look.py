@@ -212,7 +212,8 @@ def _largest_ratio(sizes: FloatArray, floors: FloatArray) -> float:
 def _blind(at: Landing, free: NDArray[Any], before: NewtonState | None, hessian: FloatArray | None) -> NewtonState:
     """A point where derivatives are not finite: the run ends here."""
     state = _plain(at, free, before)
-    if hessian is None:
+    # Where the gradient vanishes the run may end: x^1.5 has no curvature at its minimum.
+    if hessian is None or state.gradient_norm == 0.0:
         return state
     bad = int(hessian.size - np.count_nonzero(np.isfinite(hessian)))
     return replace(

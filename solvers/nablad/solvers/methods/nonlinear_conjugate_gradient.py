@@ -47,21 +47,26 @@ from nablad.solvers.objective import Objective
 
 def hager_zhang(d: FloatArray, before: FloatArray, after: FloatArray) -> float:
     y = after - before
-    along = float(d.dot(y))
+    size, length = norm(y), norm(d)
+    if not (size > 0.0 and length > 0.0):
+        return 0.0
+    # Of unit vectors: d is a gradient itself, and a product of two leaves the range of numbers where neither does.
+    unit, change = d / length, y / size
+    along = float(unit.dot(change))
     if not along > 0.0:
         return 0.0
-    size, length = norm(y), norm(d)
-    beta = float(y.dot(after)) / along - 2.0 * (size / along * size) * (float(d.dot(after)) / along)
-    return max(beta, 0.4 * (float(d.dot(before)) / length) / length)
+    beta = (float(change.dot(after)) - 2.0 * float(unit.dot(after)) / along) / along / length
+    return max(beta, 0.4 * float(unit.dot(before)) / length)
 
 
 def polak_ribiere(d: FloatArray, before: FloatArray, after: FloatArray) -> float:
     size = norm(before)
-    return max(0.0, float(after.dot(after - before)) / size / size)
+    return max(0.0, float((after / size).dot((after - before) / size)))
 
 
 def fletcher_reeves(d: FloatArray, before: FloatArray, after: FloatArray) -> float:
-    return (norm(after) / norm(before)) ** 2
+    grown = norm(after) / norm(before)
+    return grown * grown  # A power of a float raises where its square leaves the range of numbers.
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,8 @@ class NonlinearConjugateGradient:
         """What was found along d, its step in units of d, and the slope along d."""
         direction = state.units * state.direction
         length = norm(direction)
+        if not 0.0 < length < math.inf:
+            return Search(None, 0, 0, 0.0), 0.0
         unit = direction / length
         slope = float(state.gradient.dot(unit))
         # Along the unit vector: g'g may overflow or vanish where g does not.
@@ -159,10 +166,10 @@ class NonlinearConjugateGradient:
         """The next direction from df/dz there; steepest descent where a restart is due."""
         formula = FORMULAS[self.formula]
         size = norm(slopes)
-        if size == 0.0 or not abs(float(slopes.dot(state.slopes))) / size < formula.orthogonality * size:
+        if size == 0.0 or not abs(float((slopes / size).dot(state.slopes))) < formula.orthogonality * size:
             return -slopes
         direction = formula.beta(state.direction, state.slopes, slopes) * state.direction - slopes
-        descends = float(direction.dot(slopes)) / norm(direction) < -DESCENT_ANGLE * size
+        descends = float(direction.dot(slopes / size)) < -DESCENT_ANGLE * norm(direction)
         return direction if descends else -slopes
 
 

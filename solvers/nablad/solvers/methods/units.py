@@ -16,6 +16,7 @@ functions of More, Garbow and Hillstrom, whose parameters are alike, a spread of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,4 +69,6 @@ def at_start_with_units(objective: Objective, theta: FloatArray, initial: float 
 def cauchy_again(objective: Objective, state: UnitsState) -> float:
     """Cauchy's multiple of -df/dz at the state's point."""
     descent = state.units * projected(objective, state.theta, state.gradient)
-    return cauchy_step(objective, state.theta, descent, norm(descent), state.units)[0]
+    length = norm(descent)
+    # A slope that is no longer a number to divide by leads nowhere, at any multiple.
+    return cauchy_step(objective, state.theta, descent, length, state.units)[0] if 0.0 < length < math.inf else 1.0

@@ -16,6 +16,12 @@ def search_failure(found: Search, gradient_norm: float) -> tuple[Status, str]:
             Status.NONFINITE,
             f"All {found.trials} trials along the direction, to a step of {found.last_step:.1e}, were NaN or infinite.",
         )
+    if not found.trials:
+        return (
+            Status.LINE_SEARCH_STALLED,
+            f"No step along the direction is long enough to change a parameter; the gradient norm is "
+            f"{gradient_norm:.3e}.",
+        )
     return (
         Status.LINE_SEARCH_STALLED,
         f"No step down to {found.last_step:.1e} times the direction lowered the objective "

@@ -31,9 +31,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
-from nablad.solvers.methods.descent_state import DescentState, arrived, descending
+from nablad.solvers.methods.descent_state import DescentState, arrived, descending, once_more
 from nablad.solvers.methods.first_order import ended
-from nablad.solvers.methods.line_search import Armijo, Ray, Trial, backtrack, search_failure
+from nablad.solvers.methods.line_search import Armijo, Ray, Search, Trial, backtrack, search_failure
 from nablad.solvers.methods.projection_arc import backtrack_arc
 from nablad.solvers.objective import Objective
 
@@ -66,10 +66,10 @@ def barzilai_borwein_step(
     direction, length, unit, slope = descending(objective, state, direction)
     search, first = Armijo(max_trials=settings.max_trials), state.next_step * length
     ray = Ray(state.theta, unit, max(state.recent), slope)
-    if objective.bounds is None:
-        found = backtrack(objective, ray, first, search)
-    else:
-        found = backtrack_arc(objective, ray, state.gradient, first, search)
+    found = _searched(objective, state, ray, first, search)
+    again = once_more(objective, state, found)
+    if again is not None:
+        found = _searched(objective, state, ray, again, search)
     trial = found.trial
     if trial is None:
         return ended(state, *search_failure(found, state.gradient_norm))
@@ -85,6 +85,12 @@ def barzilai_borwein_step(
         following=_suggested(state, trial, s, step),
         recent=[*state.recent, trial.value][-settings.memory :],
     )
+
+
+def _searched(objective: Objective, state: DescentState, ray: Ray, first: float, search: Armijo) -> Search:
+    if objective.bounds is None:
+        return backtrack(objective, ray, first, search)
+    return backtrack_arc(objective, ray, state.gradient, first, search)
 
 
 def _suggested(state: DescentState, trial: Trial, s: FloatArray, step: float) -> float:
