@@ -210,6 +210,7 @@ class _Run:
             progress.lengths[-2] if len(progress.lengths) > 1 else math.inf,
             progress.stalled,
             self.objective.bounds,
+            self.trusting,
         )
         claim = converged(view)
         if claim is not None and claim.status in STATIONARY and not self.trusting:
@@ -221,6 +222,7 @@ class _Run:
             or progress.state.proposal
             or self._unbounded(progress, view)
             or no_progress(view)
+            or self.examiner.recedes(progress, self._gradients())
             or iterations(progress.iteration, self.rules)
         )
 
@@ -239,7 +241,7 @@ class _Run:
         return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
 
     def _gradients(self) -> int:
-        return self.objective.counters.gradient + self.offset.gradient
+        return self._counts(self.objective.counters).in_gradients(self.objective.size)
 
     def _seconds(self) -> Seconds:
         return Seconds(

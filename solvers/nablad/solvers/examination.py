@@ -27,7 +27,7 @@ from nablad.solvers.evidence import (
 from nablad.solvers.methods.base import State
 from nablad.solvers.methods.first_order import FirstOrderState
 from nablad.solvers.objective import Objective
-from nablad.solvers.probes import falls_on
+from nablad.solvers.probes import falls_on, recedes
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.sampled import approached, as_known, sampled
 from nablad.solvers.status import Finding, Status
@@ -37,6 +37,14 @@ from nablad.solvers.verification import LEAST_SHRINK, Look, look, premature
 PATIENCE = 3
 """So many looks in vain before a run of first order, which may crawl on for long, is asked whether a minimum is near at
 all. Those of second order are asked at their end: they may be about to converge."""
+MOST_POSTPONED = 10
+"""So many looks are put off, since the method's own model says that they would be in vain. Where f goes to 0 at
+infinity it always does, and somebody must look."""
+ASKED_FIRST = 100
+"""A run of second order is asked at this iteration, at twice, four and eight times as many whether a minimum is near at
+all: towards one at infinity Newton's steps go on until f underflows."""
+BEYOND = 1e6
+"""In Newton's steps: how far f must not rise then. A thousand are too few for exp(-x) to be told from cosh x."""
 UNBOUNDED_AGAIN = 1e10
 """By this factor f must fall before it is asked again whether it falls forever."""
 
@@ -69,7 +77,8 @@ class Examiner:
         if not state.gradient_norm < progress.look_below:
             return None
         shrink = premature(state, progress.origin) if isinstance(state, FirstOrderState) else None
-        if shrink is not None:
+        if shrink is not None and progress.postponed < MOST_POSTPONED:
+            progress.postponed += 1
             progress.look_below = shrink * state.gradient_norm
             return None
         with np.errstate(all="ignore"):
@@ -99,6 +108,25 @@ class Examiner:
         # Where f itself goes to 0, no share of it is ever promised too little: the looks get rare, lest they cost more
         # than the run.
         progress.look_below = LEAST_SHRINK ** (1 + progress.looks // PATIENCE) * state.gradient_norm
+        return away
+
+    def recedes(self, progress: Progress, gradients: int) -> Finding | None:
+        """A finding where a long run of second order is on its way to a minimum at infinity; None for now."""
+        state = progress.state
+        often, rest = divmod(progress.iteration, ASKED_FIRST)
+        due = self.order > 1 and rest == 0 and often in (1, 2, 4, 8)
+        if not (due and self.patient and not self.trusting and state.accepted):
+            return None
+        if not (exact_at_hand(self.objective, state) or affordable(self.objective, gradients)):
+            return None
+        with np.errstate(all="ignore"):
+            facts = curvature_at(self.objective, state, gradients)
+            found = look(facts, self.objective, state, progress.origin)
+            if found.stationary or facts.verdict == "unverified":
+                return None
+            away = receding(self._case(progress, Finding(Status.MAX_ITERATIONS, ""), state, facts, found))
+            if away is None or recedes(self.objective, facts, state, progress.origin, found.weak, BEYOND) is None:
+                return None
         return away
 
     def falls_forever(self, progress: Progress) -> bool:

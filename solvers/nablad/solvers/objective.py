@@ -51,6 +51,10 @@ class Counters:
     residual: int = 0
     jacobian: int = 0
 
+    def in_gradients(self, size: int) -> int:
+        """What the first derivatives of a run of `size` parameters cost, in gradients: a column of J is about one."""
+        return self.gradient + size * self.jacobian
+
     def snapshot(self) -> Counters:
         return Counters(self.value, self.gradient, self.hessian, self.hvp, self.residual, self.jacobian)
 

@@ -91,7 +91,7 @@ def lower(objective: Objective, facts: CurvatureFacts, at: State, origin: Point)
         walked = _down_a_walk(objective, at, j, blur)
         if walked is not None:
             return walked
-    if facts.verdict != "flat" or not affordable(objective, objective.counters.gradient):
+    if facts.verdict != "flat" or not affordable(objective, objective.counters.in_gradients(objective.size)):
         return None
     flat = (theta for theta in level if objective.value(theta) - at.value <= LEVEL * abs(at.value) + blur)
     for theta in itertools.islice(flat, HESSIANS):
@@ -224,25 +224,29 @@ RISE = 1e4
 
 
 def recedes(
-    objective: Objective, facts: CurvatureFacts, at: State, origin: Point, weak: tuple[int, ...] = ()
+    objective: Objective,
+    facts: CurvatureFacts,
+    at: State,
+    origin: Point,
+    weak: tuple[int, ...] = (),
+    least: float = 1e3,
 ) -> float | None:
     """How far on, in multiples of Newton's step, f has not risen although the model says it must have; else None.
 
     The model along the step s is f + d (t^2 - 2 t); with `weak` parameters, s is theirs alone. Where there is no
     curvature, the way of the run takes the place of s. f must not fall by much either: beyond an inflection as that of
-    x^3 it does, and the run had better go on.
+    x^3 it does, and the run had better go on. f is followed for `least` multiples of s at least.
     """
     if facts.step is None or facts.decrement is None:
         return None
     if facts.decrement == math.inf:
-        return (
-            1e3 if _levels_off(objective, facts, at, 1e3 * (at.theta - origin.theta), origin.value - at.value) else None
-        )
+        way = least * (at.theta - origin.theta)
+        return least if _levels_off(objective, facts, at, way, origin.value - at.value) else None
     step, decrement = facts.step, facts.decrement
     if weak and facts.diagonal is not None:
         step = np.where(np.isin(np.arange(step.size), weak), step, 0.0)
         decrement = 0.5 * float(np.nansum(np.abs(facts.diagonal) * step**2))
-    far = min(max(1e3, math.sqrt(ratio(RISE * roundoff(facts, at.value, at.theta), decrement))), 1e100)
+    far = min(max(least, math.sqrt(ratio(RISE * roundoff(facts, at.value, at.theta), decrement))), 1e100)
     # Where the promise has underflowed, all that is left of f is too small to matter.
     deep = DEPTH * decrement or abs(at.value)
     return far if _levels_off(objective, facts, at, far * step, deep) else None

@@ -14,7 +14,7 @@ from nablad.solvers.report import Seconds
 from nablad.solvers.stopping import scaled_gradient
 from nablad.solvers.trouble import Trouble
 
-VERSION = 3
+VERSION = 4
 SETTLED = 0.999
 """A gradient norm counts as fallen below this share of what it was."""
 NOISE = 100.0
@@ -64,6 +64,8 @@ class Progress:
     """A point that passes a test is looked at only if its gradient norm is below this; each look in vain lowers it."""
     looks: int
     """Made in vain."""
+    postponed: int
+    """Looks that were put off."""
     unbounded_below: float
     """A value that seems to fall forever is looked at only if it is below this."""
     counts: Counters
@@ -89,6 +91,7 @@ class Progress:
             lengths=[state.relative_step],
             look_below=math.inf,
             looks=0,
+            postponed=0,
             unbounded_below=math.inf,
             counts=Counters(),
             seconds=Seconds(0.0, 0.0, 0.0),

@@ -148,7 +148,7 @@ def with_statistics(
     """
     if model.regression is None or model.size > AUTOMATIC_SIZE or not math.isfinite(report.value):
         return report
-    curvature = affordable(model.objective(), report.counts.gradient)
+    curvature = affordable(model.objective(), report.counts.in_gradients(model.size))
     found = statistics(
         model,
         report.theta,

@@ -125,6 +125,8 @@ class View:
     stalled: int
     """Accepted steps in a row over which neither f changed beyond its roundoff nor the gradient norm fell."""
     bounds: Bounds | None = None
+    trusting: bool = False
+    """The user gave a tolerance."""
 
 
 KNOWN = (Curvature.POSITIVE, Curvature.FLAT)
@@ -242,7 +244,8 @@ def converged(view: View) -> Finding | None:
         return None
     if view.state.curvature is Curvature.NEGATIVE:
         return target(view)
-    for test in TESTS_OF_THE_POINT if view.state.unfinished else TESTS:
+    waiting = view.state.unfinished or (view.state.glimpsed and not view.trusting)
+    for test in TESTS_OF_THE_POINT if waiting else TESTS:
         found = test(view)
         if found is not None:
             return found

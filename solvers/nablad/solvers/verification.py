@@ -116,7 +116,7 @@ def premature(state: FirstOrderState, origin: Point) -> float | None:
     A quasi-Newton method has a model of f, and so an estimate of d that costs nothing. Where that is far beyond what
     `look` allows, N^2 by the curvature last seen along the path, the look would be in vain.
     """
-    promised = state.predicted_decrease
+    promised = state.estimated_decrease
     if not promised < math.inf:
         return None
     size = norm(state.theta) * math.sqrt(max(state.curvature_seen, 0.0))

@@ -18,6 +18,7 @@ from nablad.solvers import (
     Iterate,
     Newton,
     RecordTheta,
+    Status,
     Stopping,
     TrustRegion,
     run,
@@ -243,3 +244,39 @@ def test_many_parameters_take_products_by_themselves() -> None:
     assert np.allclose(report.theta, 1.0, atol=1e-6)
     assert report.counts.hessian == 0
     assert report.counts.hvp < 2000
+
+
+@pytest.mark.parametrize("rule", [Stopping(step_tolerance=1e-2), Stopping(decrement_tolerance=1e-2)])
+def test_a_tolerance_of_the_users_ends_a_run_that_has_seen_no_hessian(rule: Stopping) -> None:
+    start = np.array([1.0, 0.5])
+    early, whole = solve(o.exponential_fit(), Newton(), start, rule), solve(o.exponential_fit(), Newton(), start)
+    assert early.success, early.message
+    assert early.status in (Status.STEP, Status.DECREMENT)
+    assert early.iterations < whole.iterations
+
+
+def test_passes_over_the_jacobian_pay_for_a_verdict() -> None:
+    """A run by 2 J'J makes no gradients, and has cost as much as some Hessians all the same."""
+    rng = np.random.default_rng(2)
+    A, t = rng.standard_normal((300, 100)) / 10.0, rng.standard_normal(100)
+    y = np.tanh(A @ t)
+    model = Expression.trace(lambda p, d: np.tanh(d["A"] @ p), start=np.zeros(100), data={"A": A}, response=y)
+    report = solve(model.objective(), Newton(), model.start(), Stopping(target_value=1e-9))
+    assert report.status is Status.TARGET
+    assert report.counts.jacobian > 2
+    assert "cost more than the run" not in report.message
+
+
+def test_an_infimum_at_infinity_is_not_followed_until_f_underflows() -> None:
+    rng = np.random.default_rng(3)
+    A = rng.standard_normal((40, 3))
+    side = np.sign(A @ np.array([1.0, 2.0, -1.0]))
+    separable = Expression.trace(lambda w: np.sum(np.log1p(np.exp(-(A @ w) * side))), start=np.zeros(3))
+    report = solve(separable.objective(), Newton(), separable.start())
+    assert report.status is Status.RECEDING
+    assert report.iterations <= 100
+    # cosh falls as exp does, for seven hundred iterations, and has its minimum.
+    far = Expression.trace(lambda t: np.sum(np.cosh(t)), start=np.array([700.0, -700.0]))
+    report = solve(far.objective(), Newton(), far.start())
+    assert report.success, report.message
+    assert report.value == pytest.approx(2.0, rel=1e-12)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from nablad.solvers import BFGS, LBFGS, Control, Iterate, Status, Stopping, Wolfe, run, solve
+from nablad.solvers import BFGS, LBFGS, Control, Expression, Iterate, Status, Stopping, Wolfe, run, solve
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.limited_memory import Pairs
 from nablad.solvers.methods.bfgs import BFGSState
@@ -191,3 +191,29 @@ def test_about_as_many_evaluations_as_a_peer_on_easy_functions(
 def arrived(problem: o.Smooth, goal: float) -> int:
     """How many evaluations until f was at the goal."""
     return next(i for i, theta in enumerate(problem.seen, start=1) if problem.f(theta) <= goal)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize(("name", "f"), [("exp", lambda t: np.exp(-t)), ("inverse", lambda t: 1.0 / t)])
+def test_an_infimum_at_infinity_is_seen_before_f_has_vanished(method: Any, name: str, f: Any) -> None:
+    """The method's own model always promises all that is left of f: looks may not be put off for long."""
+    model = Expression.trace(lambda t: f(t[0]) + t[1] ** 2, start=np.array([1.0, 1.0]))
+    report = solve(model.objective(), method, model.start())
+    assert report.status is Status.RECEDING
+    assert report.iterations <= 250
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("start", [15.0, 20.0, 26.0])
+def test_a_gradient_that_grows_beyond_all_squares(method: Any, start: float) -> None:
+    """From the far flat of a well the gradient grows by more than 1e154 in a step."""
+    model = Expression.trace(lambda t: 1.0 - np.mean(np.exp(-((t - 1.3) ** 2))), start=np.full(2, start))
+    report = solve(model.objective(), method, model.start())
+    assert report.status is not Status.INTERNAL, report.message
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_no_decrement_is_told_that_no_hessian_has_shown(method: Any) -> None:
+    problem = o.quadratic(np.geomspace(1.0, 1e3, 600))
+    report = solve(problem, method, np.full(600, 2.0), Stopping(max_iterations=6))
+    assert report.evidence.decrement is None

@@ -52,6 +52,9 @@ class State:
     """The length of `column_norms`: the Jacobian's Frobenius norm."""
     unfinished: bool = False
     """A refinement is due: tests of the next step's size must wait for it."""
+    glimpsed: bool = False
+    """Only a part of the curvature was looked at: tests of the next step must wait for the rest, but for tolerances
+    that the user gave."""
     proposal: Finding | None = None
     """The method's own reason to end here."""
 

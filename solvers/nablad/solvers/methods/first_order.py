@@ -42,6 +42,8 @@ class FirstOrderState(State):
 
     curvature_seen: float
     """The last estimate of L; NaN if there is none."""
+    estimated_decrease: float = math.inf
+    """What the method's own model of f promises from here, roughly; inf where it has none."""
 
 
 F = TypeVar("F", bound=FirstOrderState)
@@ -126,12 +128,18 @@ def arrival(
         "gradient_norm": length,
         "step_size": trial.step,
         "relative_step": ratio(moved, size),
-        "predicted_decrease": promised * ratio(length, state.gradient_norm) ** 2 if promised < math.inf else math.inf,
+        "estimated_decrease": _promise_here(promised, ratio(length, state.gradient_norm)),
         "gradient_over_roundoff": over_roundoff(length, seen * size, trial.theta.dtype),
         "column_norms": state.column_norms,
         "jacobian_norm": state.jacobian_norm,
         "curvature_seen": seen,
     }
+
+
+def _promise_here(promised: float, grown: float) -> float:
+    """The promise at a point where the gradient is `grown` times as long; inf where that is no number."""
+    here = promised * grown * grown
+    return here if math.isfinite(here) else math.inf
 
 
 def curvature_along(state: FirstOrderState, theta: FloatArray, gradient: FloatArray, moved: float) -> float:

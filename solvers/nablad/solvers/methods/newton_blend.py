@@ -7,13 +7,14 @@ guide along curved paths; near one with r not small it is what makes Newton's co
 with 2 J'J, and the Hessian is evaluated only where it is asked for (the idea is NL2SOL's, by Dennis, Gay and Welsch
 1981, who had an approximation of the second sum where here it is exact):
 
-- When `DOUBTS` steps in a row each erred by more than `GOOD_ENOUGH` of what their model promised, both matrices at the
-  new point are asked what they would have said of the way back. The nearer one is used from there on.
+- When `DOUBTS` steps in a row each erred by more than `GOOD_ENOUGH` of what 2 J'J promised, both matrices at the new
+  point are asked what they would have said of the way back, and so after each such step by the Hessian. The nearer one
+  is used from there on.
 - Where 2 J'J says that the end is near: its step is shorter than `LAST_PHASE` of theta, or than `VERY_LAST` if it
-  shrinks tenfold at each step, for then 2 J'J alone is converging quadratically and the Hessian can wait; or it
-  promises no more than roundoff. The last phase is the Hessian's, unless it has been all but finished without it, and
-  so are all tests and the verdict: a point that only 2 J'J has seen passes none but those of f and of a gradient of
-  zero.
+  is at most a tenth of the step before, for then 2 J'J alone is converging quadratically and the Hessian can wait; or
+  it promises no more than roundoff. The last phase is the Hessian's, unless it has been all but finished without it,
+  and so are the verdict and the tests of the next step: a point that only 2 J'J has seen passes them for a tolerance of
+  the user's alone.
 - Where 2 J'J leads to no lower point. Saddles and maxima are so left: 2 J'J sees no negative curvature.
 
 An iteration with 2 J'J costs a value a trial and one pass over J, which brings the gradient along; one with the
@@ -110,8 +111,8 @@ class Curvatures:
         return abandoned
 
     def nearer_behind(self, step: FloatArray, actual: float) -> str:
-        """The model that tells better what f was before `step` led here and lowered f by `actual`; at best the one in
-        use."""
+        """The model that tells better what f was before `step` led here and lowered f by `actual`; the one in use where
+        neither does."""
         other = HESSIAN if self.used == GAUSS_NEWTON else GAUSS_NEWTON
         return other if self._error(other, step, actual) < self._error(self.used, step, actual) else self.used
 

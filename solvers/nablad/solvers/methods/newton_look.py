@@ -66,10 +66,15 @@ def free_parameters(objective: Objective, theta: FloatArray, gradient: FloatArra
     return objective.bounds.free(theta, gradient)
 
 
-def look(objective: Objective, at: Landing, before: NewtonState | None, limits: Limits) -> View:
-    """The view at a point, `before` being the state that a step was taken from; its `direction` is Newton's step."""
+def look(
+    objective: Objective, at: Landing, before: NewtonState | None, limits: Limits, known: FloatArray | None = None
+) -> View:
+    """The view at a point, `before` being the state that a step was taken from; its `direction` is Newton's step.
+
+    `known` is the Hessian there, (p, p), if it was evaluated before.
+    """
     finite = math.isfinite(at.value) and is_finite(at.gradient)
-    hessian = objective.hessian(at.theta) if finite else None
+    hessian = known if known is not None else objective.hessian(at.theta) if finite else None
     free = free_parameters(objective, at.theta, at.gradient)
     if hessian is None or not is_finite(hessian):
         return View(_blind(at, free, before, hessian), None, 0.0)
@@ -80,7 +85,7 @@ def glimpse(objective: Objective, at: Landing, matrix: FloatArray, before: Newto
     """The same through 2 J'J (p, p) alone, finite: enough to go on from, not to end at."""
     free = free_parameters(objective, at.theta, at.gradient)
     view = _through(objective, replace(_plain(at, free, before), gauss_newton=matrix), free, limits)
-    return replace(view, state=replace(view.state, unfinished=True))
+    return replace(view, state=replace(view.state, glimpsed=True))
 
 
 def _through(objective: Objective, plain: NewtonState, free: NDArray[np.bool_], limits: Limits) -> View:

@@ -67,7 +67,7 @@ from nablad.solvers.objective import Objective
 
 MEMORY = 0.6
 LONG_MEMORY = 1.0
-"""Of the blend's."""
+"""The blend's: the running maximum."""
 BEND_SHARE = 0.1
 AT_EDGE = 0.999
 
@@ -95,7 +95,8 @@ def _glance(
     """The view of a point through 2 J'J, where that will do to go on from; else through the Hessian, too."""
     if matrix is not None and at.gradient.any() and is_finite(at.gradient):
         view = glimpse(objective, at, matrix, before, limits)
-        fast = before is not None and view.state.relative_step <= FAST * before.relative_step
+        previous = math.inf if before is None else before.relative_step
+        fast = math.isfinite(previous) and view.state.relative_step <= FAST * previous
         far = view.state.relative_step > (VERY_LAST if fast else LAST_PHASE)
         if far and view.state.predicted_decrease > roundoff(objective, view.state):
             return view
@@ -105,15 +106,20 @@ def _glance(
 
 def step(objective: Objective, state: NewtonState, blend: bool, limits: Limits) -> NewtonState:
     assert state.scale is not None
-    noise = roundoff(objective, state)
     curvatures = Curvatures(objective, state, limits)
     passes = Passes(objective)
-    found = _search(passes, state, _Proposer(objective, state, curvatures, noise, limits), noise)
-    if found.arrival is None and not found.plunged and curvatures.abandon():
-        found = _search(passes, state, _Proposer(objective, state, curvatures, noise, limits), noise)
+    found = _search(objective, state, curvatures, passes, limits)
+    if found.arrival is None and not found.plunged:
+        abandoned = curvatures.abandon()
+        state = _seen_whole(objective, state, curvatures, limits)
+        if abandoned:
+            curvatures = Curvatures(objective, state, limits)
+            found = _search(objective, state, curvatures, passes, limits)
+    noise = roundoff(objective, state)
     arrival = found.arrival
     if arrival is None:
         return replace(ended(state, noise, *failure(found, state.gradient_norm)), radius=found.radius)
+    assert state.scale is not None
     proposal = arrival.proposal
     share = math.inf if proposal.at_edge else ratio(proposal.length, norm(state.scale * proposal.theta))
     doubts = state.doubts + 1 if abs(arrival.ratio - 1.0) > GOOD_ENOUGH else 0
@@ -126,12 +132,10 @@ def step(objective: Objective, state: NewtonState, blend: bool, limits: Limits) 
         return view.state
     if view.state.hessian is not None:
         view = polished(objective, view, noise, limits)
-    new = view.state
-    model = HESSIAN
+    new, model = view.state, HESSIAN
     if blend:
-        new, model = _chosen(
-            objective, replace(new, model=curvatures.used, doubts=doubts), arrival, share, state, limits
-        )
+        new = replace(new, model=curvatures.used, doubts=doubts)
+        new, model = _chosen(objective, new, arrival, share, state, limits)
     assert new.matrix is not None
     with limits.algebra():
         scale = region_scale(new.matrix, new.gradient, state.scale, LONG_MEMORY if blend else MEMORY)
@@ -142,7 +146,24 @@ def step(objective: Objective, state: NewtonState, blend: bool, limits: Limits) 
         radius=found.radius * grown if 0.0 < grown < math.inf else found.radius,
         eager=found.trials == 1 and model == HESSIAN,
         model=model,
+        gauss_newton=new.gauss_newton if model == GAUSS_NEWTON else None,
         gauss_newton_steps=state.gauss_newton_steps + (curvatures.used == GAUSS_NEWTON),
+    )
+
+
+def _seen_whole(objective: Objective, state: NewtonState, curvatures: Curvatures, limits: Limits) -> NewtonState:
+    """The state after a search in vain, with the Hessian that was evaluated on the way; its region as it was."""
+    hessian = curvatures.of(HESSIAN)
+    if state.hessian is not None or hessian is None:
+        return state
+    whole = look(objective, Landing(state.theta, state.value, state.gradient), state, limits, hessian).state
+    return replace(
+        whole,
+        scale=state.scale,
+        radius=state.radius,
+        doubts=state.doubts,
+        step_size=state.step_size,
+        gauss_newton_steps=state.gauss_newton_steps,
     )
 
 
@@ -158,14 +179,22 @@ def _chosen(
     settling = new.curvature is Curvature.POSITIVE and new.relative_step <= LAST_PHASE
     if share <= LAST_PHASE or settling:
         return new, HESSIAN
-    if new.doubts == 0 or (new.model == GAUSS_NEWTON and new.doubts < DOUBTS):
-        return new, new.model
-    asked = Curvatures(objective, new, limits)
-    model = asked.nearer_behind(arrival.proposal.step, before.value - arrival.value)
-    return replace(new, gauss_newton=asked.of(GAUSS_NEWTON)), model
+    if new.doubts >= (DOUBTS if new.model == GAUSS_NEWTON else 1):
+        asked = Curvatures(objective, new, limits)
+        model = asked.nearer_behind(arrival.proposal.step, before.value - arrival.value)
+        new = replace(new, model=model, gauss_newton=asked.of(GAUSS_NEWTON))
+    return new, HESSIAN if new.gauss_newton is None else new.model
 
 
-def _search(passes: Passes, state: NewtonState, proposer: _Proposer, noise: float) -> Outcome:
+def _search(
+    objective: Objective, state: NewtonState, curvatures: Curvatures, passes: Passes, limits: Limits
+) -> Outcome:
+    proposer = _Proposer(objective, state, curvatures, roundoff(objective, state), limits)
+
+    def arriving(theta: FloatArray) -> FloatArray:
+        # Asked when a trial is taken: the search may have changed its model on the way.
+        return passes.arriving(theta) if curvatures.used == GAUSS_NEWTON else passes.gradient(theta)
+
     return search(
         passes,
         state.value,
@@ -173,9 +202,9 @@ def _search(passes: Passes, state: NewtonState, proposer: _Proposer, noise: floa
         proposer,
         state.radius,
         eager=state.eager,
-        noise=noise,
+        noise=proposer.noise,
         bend=proposer.bend,
-        arriving=passes.arriving if proposer.curvatures.used == GAUSS_NEWTON else None,
+        arriving=arriving,
     )
 
 
