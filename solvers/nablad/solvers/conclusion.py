@@ -15,6 +15,7 @@ import numpy as np
 from nablad.solvers.evidence import NOT_FINITE, CurvatureFacts
 from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
+from nablad.solvers.methods.descent_state import DescentState
 from nablad.solvers.objective import Objective
 from nablad.solvers.probes import (
     RUN_AWAY,
@@ -109,10 +110,20 @@ INVOLVED = 0.01
 """A parameter has a part in a direction by so much of the largest one's, squared."""
 
 
+ENOUGH = 50
+"""With momentum f may rise at first, and fall in the end: a run of fewer steps, which the user's limit ended, tells
+nothing."""
+
+
 def _rising(case: Case) -> Finding | None:
-    """No step ever brought f below the start, and it is far above now: what ended the run does not matter."""
+    """No step of the user's constant length ever brought f below the start, and it is far above now.
+
+    Methods that choose their steps are not concerned, and neither are estimates from minibatches: those rise from any
+    good start.
+    """
     ended = case.finding.status in (Status.NO_PROGRESS, Status.MAX_ITERATIONS)
-    if not ended or case.iteration > 0 or not case.last - case.at.value > abs(case.at.value):
+    constant = isinstance(case.at, DescentState) and case.at.blind >= ENOUGH
+    if not (ended and constant) or case.iteration > 0 or not case.last - case.at.value > abs(case.at.value):
         return None
     return Finding(
         Status.DIVERGED,
