@@ -210,6 +210,30 @@ def test_large_and_well_conditioned_is_a_success_that_says_unverified() -> None:
     assert "600 parameters" in report.message
 
 
+def _products(size: int) -> o.Smooth:
+    half = size // 2
+    H = np.roll(np.eye(size), half, axis=0)
+    return o.Smooth(f=lambda t: t[:half] @ t[half:], g=lambda t: H @ t, H=lambda t: H, size=size)
+
+
+@pytest.mark.parametrize("method", [Newton(linear_solver="dense"), Newton(linear_solver="cg"), LBFGS()])
+@pytest.mark.parametrize("size", [2, 100, 600])
+def test_a_minimum_at_many_corners_stalls_nothing(size: int, method: Any) -> None:
+    """sum x_i y_i in the orthant: negative curvature leads out of it, and no step is better than none."""
+    box = Bounds(np.zeros(size), np.full(size, np.inf))
+    report = solve(_products(size), method, np.zeros(size), bounds=box)
+    assert report.success, report.message
+    assert report.evidence.verdict in ("flat", "unverified")
+    assert "gradient is the objective's own" not in report.message
+
+
+@pytest.mark.parametrize("method", [Newton(linear_solver="dense"), Newton(linear_solver="cg")])
+def test_a_saddle_at_many_corners_is_left(method: Any) -> None:
+    """-sum x_i y_i falls into the orthant."""
+    f, box = o.rescaled(_products(100), -1.0), Bounds(np.zeros(100), np.ones(100))
+    assert solve(f, method, np.zeros(100), bounds=box).value == pytest.approx(-50.0)
+
+
 # --- whose step is too long ----------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,12 @@ SWING = 1e-3
 """A step of this share of theta that changes nothing leads from one side of a valley to the other."""
 FITTING: tuple[tuple[Status, Callable[[Point, int], bool], str], ...] = (
     (Status.GRADIENT, lambda point, order: point.gradient_norm == 0.0, ""),
+    (Status.ROUNDOFF, lambda point, order: point.gradient_norm == 0.0, ""),
+    (
+        Status.LINE_SEARCH_STALLED,
+        lambda point, order: point.gradient_norm == 0.0,
+        "Where the gradient vanishes no step is told apart from another: try another start.",
+    ),
     (
         Status.GRADIENT,
         lambda point, order: order == 1,

@@ -205,7 +205,10 @@ def receding(case: Case) -> Finding | None:
 def _stalled_at_a_minimum(case: Case) -> Finding | None:
     """What stalled, or used up its iterations, did so where it should: Newton's decrement decides."""
     late = case.finding.status is Status.MAX_ITERATIONS and case.look.stationary
-    if not (late or case.finding.status in UNDECIDED) or case.facts.verdict not in ("minimum", "flat"):
+    undecided = case.finding.status in UNDECIDED
+    if undecided and case.at.gradient_norm == 0.0 and case.facts.verdict == "unverified" and case.look.stationary:
+        return Finding(Status.ROUNDOFF, "The gradient is exactly zero, and nothing shows that the point is no minimum.")
+    if not (late or undecided) or case.facts.verdict not in ("minimum", "flat"):
         return None
     eps = float(np.finfo(case.at.theta.dtype).eps)
     # Where f is 0 as a difference of larger terms, theta is resolved no better than f's whole way lets it be.
