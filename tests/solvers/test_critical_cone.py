@@ -65,10 +65,22 @@ def test_the_verdict_is_that_of_feasible_directions(seed: int, weak: int) -> Non
         assert float(np.linalg.eigvalsh(H)[0]) > -0.2
 
 
-def test_too_many_corners_are_not_claimed() -> None:
+CORNERS = {
+    "by signs": (0.0, 1.0, "flat"),
+    "by signs, strictly": (1.0, 2.0, "minimum"),
+    "by one": (-1.0, 1.0, "saddle"),
+    "by two": (1.0, -1.5, "saddle"),
+    "by none": (1.0, -0.2, "unverified"),
+}
+"""Entries on the diagonal and off it; the last form is negative along the sum of all parameters only."""
+
+
+@pytest.mark.parametrize("name", list(CORNERS))
+def test_of_too_many_corners_the_plain_is_claimed(name: str) -> None:
+    own, other, expected = CORNERS[name]
     size = MOST_WEAK + 1
-    H = np.ones((size, size)) - np.eye(size)
-    assert verdict(H, [0.0] * size, [1.0] * size) == "unverified"
+    H = np.full((size, size), other) + (own - other) * np.eye(size)
+    assert verdict(H, [0.0] * size, [1.0] * size) == expected
 
 
 def test_inward_cuts_what_would_leave() -> None:

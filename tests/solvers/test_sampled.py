@@ -109,4 +109,13 @@ def test_a_slope_without_curvature_is_no_stationary_point() -> None:
     assert approach.early
     assert approach.decrement == np.inf
     facts, look = sampled(problem, state, approach, 10)
-    assert (facts.verdict, look.stationary, look.short) == ("flat", False, False)
+    assert (facts.verdict, look.stationary, look.short, look.near) == ("flat", False, False, False)
+
+
+def test_no_slope_and_no_curvature_is_flat() -> None:
+    problem = quadratic(np.zeros((70, 70)))
+    state = state_at(problem, np.ones(70))
+    approach = approached(problem, state, Point.of(state, 0), 10, thorough=True)
+    facts, look = sampled(problem, state, approach, 10)
+    assert (facts.verdict, look.stationary) == ("flat", True)
+    assert facts.note == "1 product with the Hessian, along random vectors, was zero."

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nablad.solvers.events import Warning
 from nablad.solvers.evidence import CurvatureFacts
+from nablad.solvers.methods.minibatches import MinibatchState
 from nablad.solvers.objective import Objective
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.report import Evidence, Report
@@ -70,6 +71,12 @@ SWING = 1e-3
 """A step of this share of theta that changes nothing leads from one side of a valley to the other."""
 FITTING: tuple[tuple[Status, Callable[[Point, int], bool], str], ...] = (
     (Status.GRADIENT, lambda point, order: point.gradient_norm == 0.0, ""),
+    (Status.ROUNDOFF, lambda point, order: point.gradient_norm == 0.0, ""),
+    (
+        Status.LINE_SEARCH_STALLED,
+        lambda point, order: point.gradient_norm == 0.0,
+        "Where the gradient vanishes no step is told apart from another: try another start.",
+    ),
     (
         Status.GRADIENT,
         lambda point, order: order == 1,
@@ -80,9 +87,11 @@ FITTING: tuple[tuple[Status, Callable[[Point, int], bool], str], ...] = (
 
 
 def _advice(finding: Finding, point: Point, progress: Progress, look: Look, order: int) -> str:
-    """What to do next: the finding's or the status' own, but where f stands still without being low."""
+    """What to do next: the finding's or the status' own, but where the run shows what held it up."""
     if finding.advice is not None:
         return finding.advice
+    if finding.status is Status.MAX_ITERATIONS and isinstance(progress.state, MinibatchState) and not point.iteration:
+        return "No epoch got below the start: lower the learning rate, or take larger batches."
     if finding.status is Status.NO_PROGRESS:
         if order == 1 and progress.state.relative_step > SWING:
             return "The steps swing from one side to the other, and get no lower: shorten the step."

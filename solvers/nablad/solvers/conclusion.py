@@ -15,9 +15,11 @@ import numpy as np
 from nablad.solvers.evidence import NOT_FINITE, CurvatureFacts
 from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
+from nablad.solvers.methods.descent_state import DescentState
 from nablad.solvers.objective import Objective
 from nablad.solvers.probes import (
     RUN_AWAY,
+    falls,
     level,
     lower,
     lower_around,
@@ -109,10 +111,20 @@ INVOLVED = 0.01
 """A parameter has a part in a direction by so much of the largest one's, squared."""
 
 
+ENOUGH = 50
+"""With momentum f may rise at first, and fall in the end: a run of fewer steps, which the user's limit ended, tells
+nothing."""
+
+
 def _rising(case: Case) -> Finding | None:
-    """No step ever brought f below the start, and it is far above now: what ended the run does not matter."""
+    """No step of the user's constant length ever brought f below the start, and it is far above now.
+
+    Methods that choose their steps are not concerned, and neither are estimates from minibatches: those rise from any
+    good start.
+    """
     ended = case.finding.status in (Status.NO_PROGRESS, Status.MAX_ITERATIONS)
-    if not ended or case.iteration > 0 or not case.last - case.at.value > abs(case.at.value):
+    constant = isinstance(case.at, DescentState) and case.at.blind >= ENOUGH
+    if not (ended and constant) or case.iteration > 0 or not case.last - case.at.value > abs(case.at.value):
         return None
     return Finding(
         Status.DIVERGED,
@@ -194,7 +206,10 @@ def receding(case: Case) -> Finding | None:
 def _stalled_at_a_minimum(case: Case) -> Finding | None:
     """What stalled, or used up its iterations, did so where it should: Newton's decrement decides."""
     late = case.finding.status is Status.MAX_ITERATIONS and case.look.stationary
-    if not (late or case.finding.status in UNDECIDED) or case.facts.verdict not in ("minimum", "flat"):
+    undecided = case.finding.status in UNDECIDED
+    if undecided and case.at.gradient_norm == 0.0 and case.facts.verdict == "unverified" and case.look.stationary:
+        return Finding(Status.ROUNDOFF, "The gradient is exactly zero, and nothing shows that the point is no minimum.")
+    if not (late or undecided) or case.facts.verdict not in ("minimum", "flat"):
         return None
     eps = float(np.finfo(case.at.theta.dtype).eps)
     # Where f is 0 as a difference of larger terms, theta is resolved no better than f's whole way lets it be.
@@ -268,6 +283,9 @@ def probed(case: Case) -> CurvatureFacts:
     if facts.note == NOT_FINITE:
         below = lower_around(case.objective, case.at, case.origin)
         return facts if below is None else replace(facts, verdict="saddle", below=below)
+    indefinite = facts.verdict in ("saddle", "maximum") and facts.spectrum is not None
+    if indefinite and case.look.stationary and not falls(case.objective, facts, case.at, case.origin):
+        return replace(facts, verdict="flat", note="Its negative curvature is too little to be seen in values of f.")
     if not suspicious(facts, case.at, case.origin):
         return facts
     found = lower(case.objective, facts, case.at, case.origin)

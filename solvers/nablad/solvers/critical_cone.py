@@ -14,7 +14,7 @@ complement
 which must be copositive: m = min w'C w over w >= 0, sum w = 1, not negative. m is attained at some w whose support S
 solves C_SS w = m e, sum w = 1 (Bomze 1998), and where that is singular at one of smaller support: all supports are
 tried. That copositivity is hard (Murty and Kabadi 1987) shows in their number; beyond `MOST_WEAK` parameters of W
-nothing is claimed.
+only what is plain is told: without a negative entry C is copositive, and supports of one or two can disprove it.
 
 The verdict is a saddle for m < 0, flat for 0, a minimum for m > 0 and a positive A_II.
 
@@ -25,6 +25,7 @@ Cost: 2^|W| systems of at most |W| + 1 equations, for points of negative curvatu
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import combinations
 
@@ -49,12 +50,12 @@ def within_cone(objective: Objective, at: State, facts: CurvatureFacts) -> Curva
     weak = turn != 0
     if not weak.any():
         return facts
-    if int(np.count_nonzero(weak)) > MOST_WEAK:
-        note = f"Its negative curvature may lead out of the bounds, of which it touches {np.count_nonzero(weak)}."
-        return replace(facts, verdict="unverified", note=note)
     signs = np.where(weak, turn, 1)
     A = (spectrum.vectors * spectrum.values) @ spectrum.vectors.T * signs * signs[:, None]
     verdict = _verdict(A, weak, spectrum.zero)
+    if verdict == "unverified":
+        note = f"Its negative curvature may lead out of the bounds, of which it touches {np.count_nonzero(weak)}."
+        return replace(facts, verdict=verdict, note=note)
     if verdict == "saddle":
         return replace(facts, verdict=verdict)
     return replace(facts, verdict=verdict, note="Its negative curvature leads out of the bounds.")
@@ -69,10 +70,26 @@ def _verdict(A: FloatArray, weak: NDArray[np.bool_], zero: float) -> str:
     if bool((values < -zero).any()) or loose:
         return "saddle"
     firm = coupled[~flat]
-    least = least_on_simplex(A[np.ix_(weak, weak)] - firm.T @ (firm / values[~flat, None]))
+    C = A[np.ix_(weak, weak)] - firm.T @ (firm / values[~flat, None])
+    least = least_on_simplex(C) if len(C) <= MOST_WEAK else _plain_least(C, zero)
+    if math.isnan(least):
+        return "unverified"
     if least < -zero:
         return "saddle"
     return "minimum" if least > zero and not flat.any() else "flat"
+
+
+def _plain_least(C: FloatArray, zero: float) -> float:
+    """The sign of m to within `zero`, by supports of one or two and by signs of entries; NaN where they do not tell."""
+    own = np.diagonal(C)
+    # Of two with c_ij < min(c_ii, c_jj) the least is (c_ii c_jj - c_ij^2) / (c_ii + c_jj - 2 c_ij).
+    product, spread = np.outer(own, own) - C * C, own + own[:, None] - 2.0 * C
+    between = np.minimum(own, own[:, None]) > C
+    pairs = np.divide(product, spread, out=np.full_like(C, math.inf), where=between)
+    least = min(float(own.min()), float(pairs.min()))
+    if least < -zero:
+        return least
+    return float(own.min()) if float(C.min()) >= -zero else math.nan
 
 
 def least_on_simplex(C: FloatArray) -> float:

@@ -24,10 +24,11 @@ from nablad.solvers.evidence import (
     exact_at_hand,
     unverified,
 )
+from nablad.solvers.linalg.symmetric import Curvature
 from nablad.solvers.methods.base import State
 from nablad.solvers.methods.first_order import FirstOrderState
 from nablad.solvers.objective import Objective
-from nablad.solvers.probes import falls_on, recedes
+from nablad.solvers.probes import falls, falls_on, recedes
 from nablad.solvers.progress import Point, Progress
 from nablad.solvers.sampled import approached, as_known, sampled
 from nablad.solvers.status import Finding, Status
@@ -87,6 +88,11 @@ class Examiner:
             facts = within_cone(self.objective, state, curvature_at(self.objective, state, gradients))
             found = look(facts, self.objective, state, progress.origin)
             self.seen = Seen(progress.arrived, facts, found)
+            saddle = facts.verdict in ("saddle", "maximum") and state.curvature is Curvature.NEGATIVE
+            if found.stationary and saddle and falls(self.objective, facts, state, progress.origin):
+                # The method sees the way down as well, and is about to take it.
+                progress.look_below = LEAST_SHRINK * state.gradient_norm
+                return None
             if found.stationary:
                 return claim
             away = None

@@ -116,6 +116,24 @@ def lower_around(objective: Objective, at: State, origin: Point) -> float | None
     return None
 
 
+def falls(objective: Objective, facts: CurvatureFacts, at: State, origin: Point) -> bool:
+    """Whether f is visibly lower along the direction of most negative curvature, as beside a saddle it is.
+
+    Beside a minimum that is not strict, (x^2 + y^2 - 1)^2 on its ring or a fit with a term too many, rounding makes
+    curvatures of either sign, and no diagonal scaling can tell.
+    """
+    spectrum = facts.spectrum
+    if spectrum is None:
+        return True
+    promised = facts.decrement if facts.decrement is not None and math.isfinite(facts.decrement) else 0.0
+    blur = roundoff(facts, at.value, at.theta) + MARGIN * promised + insignificant(facts, at, origin)
+    unit = max(norm(at.theta), norm(at.theta - origin.theta)) or 1.0
+    direction = spectrum.directions(np.arange(spectrum.values.size) == 0, at.theta.size)[:, 0]
+    direction = direction / norm(direction)
+    ways = (side * distance * unit * direction for distance in DISTANCES for side in (1.0, -1.0))
+    return any(objective.value(_inside(objective, at.theta + way)) < at.value - blur for way in ways)
+
+
 def _without_influence(facts: CurvatureFacts) -> list[int]:
     """Parameters whose own curvature is zero to working precision."""
     if facts.diagonal is None or facts.verdict != "flat":

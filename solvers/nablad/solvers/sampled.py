@@ -43,6 +43,7 @@ from nablad.solvers.methods.base import State
 from nablad.solvers.objective import FloatArray, Objective
 from nablad.solvers.progress import Point
 from nablad.solvers.verification import DROP_SHARE, RESPONSIBLE, WEAK, Look
+from nablad.solvers.words import counted
 
 FEWEST_STEPS, MOST_STEPS, GRADIENTS_PER_STEP = 5, 25, 4
 """A far start's claim (Rosenbrock's function of 100 parameters, from a hundred times its start, "done" by its relative
@@ -163,7 +164,11 @@ def as_known(approach: Approach) -> tuple[CurvatureFacts, Look]:
 
 
 def sampled(objective: Objective, at: State, approach: Approach | None, gradients: int) -> tuple[CurvatureFacts, Look]:
-    """What is known of the point: it is a "saddle", or "flat" where no curvature was met, or else "unverified"."""
+    """What is known of the point: it is a "saddle", or "flat" where no curvature was met, or else "unverified".
+
+    As in evidence.py this is of the curvature alone: `conclusion.stated` takes "flat" from a point that is not
+    stationary.
+    """
     if not free_inside(objective, at).any():
         note = "Bounds hold every parameter."
         held = CurvatureFacts("minimum", rank=0, decrement=0.0, active=at.theta.size, note=note)
@@ -178,14 +183,14 @@ def sampled(objective: Objective, at: State, approach: Approach | None, gradient
     except NotFinite:
         return CurvatureFacts("unverified", note=NOT_FINITE), Look(False)
     facts, found = as_known(approach)
+    looked = f"{counted(product.count, 'product')} with the Hessian, along random vectors,"
     if lowest == largest == 0.0:
-        told = f"{product.count} products with the Hessian, along random vectors, were zero."
+        told = f"{looked} {'was' if product.count == 1 else 'were'} zero."
         return replace(facts, verdict="flat", note=told), found
     bound = max(curvature_tolerance(at.theta.size, epsilon(at.theta.dtype)), DRIFT * approach.length)
     if lowest < -bound * max(abs(lowest), abs(largest)):
-        told = f"{product.count} products with the Hessian, along random vectors, showed it."
-        return replace(facts, verdict="saddle", note=told), found
-    told = f"{product.count} products with it, along random vectors, met no negative curvature."
+        return replace(facts, verdict="saddle", note=f"{looked} showed it."), found
+    told = f"{counted(product.count, 'product')} with it, along random vectors, met no negative curvature."
     return replace(facts, note=f"{plain} {told}"), found
 
 

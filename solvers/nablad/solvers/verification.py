@@ -77,8 +77,8 @@ class Look:
     idle: tuple[int, ...] = ()
     """Parameters that f does not determine where the others are now: weak ones with whose values of the start f is the
     same, and those of whose value rounding leaves no digit."""
-    near: bool = True
-    """Whether the stationary point is so near that the curvature here is the curvature there."""
+    near: bool = False
+    """Of a point that is not stationary: whether that one is so near that the curvature here is the curvature there."""
 
 
 def look(facts: CurvatureFacts, objective: Objective, at: State, origin: Point) -> Look:

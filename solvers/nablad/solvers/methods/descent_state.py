@@ -34,6 +34,8 @@ class DescentState(FirstOrderState):
     """Where the last gradient step led, shape (p,): Nesterov extrapolates from there. theta itself elsewhere."""
     inertia: float = 1.0
     """Nesterov's t, at least 1."""
+    blind: int = 0
+    """Steps so far of the user's constant length, where nothing looks whether f falls; 0 with other step lengths."""
     rises: int = 0
     """Steps in a row by which f rose, each within its roundoff."""
 

@@ -86,6 +86,7 @@ def nesterov_step(objective: Objective, state: DescentState, settings: Constant 
         following=step * (renewed if restart else growth),
         anchor=x,
         inertia=inertia if point.theta is y else 1.0,
+        blind=state.blind + 1 if isinstance(settings, Constant) else 0,
     )
 
 

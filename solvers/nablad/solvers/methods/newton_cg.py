@@ -303,7 +303,10 @@ class _Point:
         return self._inward(state, direction, tolerance * max(largest, -lowest))
 
     def _inward(self, state: NewtonState, direction: FloatArray, zero: float) -> NewtonState:
-        """The state with a step along what the box leaves of the direction or its opposite, if f curves down there."""
+        """The state with a step along what the box leaves of the direction or its opposite, if f curves down there.
+
+        If it does not, the curvature is negative only on the way out: nothing says that it is positive inside.
+        """
         bounds, scale = self.objective.bounds, state.scale
         assert bounds is not None
         assert scale is not None
@@ -315,7 +318,7 @@ class _Point:
             curvature = float(unit.dot(self.product(unit)))
             if curvature < -zero and float(self.gradient.dot(unit)) <= 0.0:
                 return self._along(state, unit, curvature)
-        return self._along(state, direction, -zero)
+        return replace(state, curvature=Curvature.UNKNOWN)
 
     def _along(self, state: NewtonState, direction: FloatArray, curvature: float) -> NewtonState:
         """The state with a step along a direction of negative curvature, of unit length by D, as long as may be."""

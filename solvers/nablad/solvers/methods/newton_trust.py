@@ -15,7 +15,8 @@ takes 317 function-equivalent evaluations to the minimum where this takes 257 (m
 2, Hessian 2 p).
 
 **The first radius** is the length of theta itself, ||D theta||: a first step should not change all parameters by more
-than their size. Where theta is 0 it is the length of Newton's step.
+than their size. Where theta is 0 it is the length of Newton's step, or ||D^-1 g||, that of a step by unit curvature,
+where f falls along a direction of none.
 
 **Valleys** (`bend`). In a curved valley a step along the floor leaves it sideways: f rises, though most of the step
 was right. The gradient there tells by how much. With B the model's matrix, e = g(theta + s) - g - B s is what the model
@@ -221,7 +222,10 @@ def region_scale(H: FloatArray, gradient: FloatArray, before: FloatArray | None,
 
 def first_radius(state: NewtonState, scale: FloatArray, settings: TrustRegion) -> float:
     share = 1.0 if settings.initial_radius is None else settings.initial_radius
-    length = norm(scale * state.theta) or norm(scale * state.direction)
+    length = norm(scale * state.theta)
+    if length == 0.0:
+        # Along a direction without curvature Newton's step has no length: one by unit curvature has.
+        length = norm(scale * state.direction if state.predicted_decrease < math.inf else state.gradient / scale)
     # From a stationary point at the origin nothing tells how far to go: a unit of the parameters is tried.
     return share * (length or norm(scale) / math.sqrt(max(scale.size, 1)))
 

@@ -52,6 +52,7 @@ def constant_step(objective: Objective, state: DescentState, direction: FloatArr
         moved=moved,
         step=step,
         following=step,
+        blind=state.blind + 1,
     )
 
 
