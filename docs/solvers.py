@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nablad import client, solvers
+from nablad.server.worker.outcome import advice
 from nablad.solvers import METHODS, Expression
 from nablad.solvers.choice import CHOICES
 from nablad.solvers.control import Control, Limits
@@ -182,7 +183,7 @@ def statuses() -> str:
     rows = []
     for row in STATUSES.values():
         status = Status[row.solver_name]
-        rows.append([f"`{row.name}`", FAMILIES[status.family], status.advice])
+        rows.append([f"`{row.name}`", FAMILIES[status.family], advice(status)])
     return table(["status", "which means", "what to do"], rows)
 
 

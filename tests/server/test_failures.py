@@ -66,3 +66,12 @@ def test_what_was_not_finite_is_told_once() -> None:
     message = outcome.termination(report).message
     assert message.startswith("The value is nan at the start")
     assert "in iteration 0" not in message
+
+
+def test_a_limit_of_time_is_told_in_the_clients_name() -> None:
+    """The solvers' rule is max_seconds, the wire's max_time; a parameter may be called as it likes."""
+    model = solvers.Expression.parse("(max_seconds-1)**4", start={"max_seconds": 3.0})
+    report = solvers.solve(model.objective(), solvers.LBFGS(), model.start(), solvers.Stopping(max_seconds=1e-9))
+    assert report.status is solvers.Status.MAX_TIME
+    assert "Raise max_seconds" in report.message
+    assert "Raise max_time" in outcome.termination(report).message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nablad.solvers.evidence import of_hessian
 from nablad.solvers.methods.base import State
 from nablad.solvers.progress import Point
 from nablad.solvers.sampled import approached, sampled
@@ -97,7 +98,10 @@ def test_a_product_that_is_not_finite_says_so() -> None:
     state = state_at(problem, np.ones(70))
     approach = approached(problem, state, Point.of(state, 0), 10)
     assert approach is None
-    assert "not finite" in sampled(problem, state, approach, 10)[0].note
+    facts, _ = sampled(problem, state, approach, 10)
+    assert "not finite" in facts.note
+    assert not facts.finite
+    assert not of_hessian(problem.H(state.theta), state.theta, state.gradient, np.arange(70), None).finite
 
 
 def test_a_slope_without_curvature_is_no_stationary_point() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nablad.cli.csv_data import Table
 from nablad.cli.errors import CommandError, nearest
-from nablad.cli.tables import counted
+from nablad.client.words import counted
 
 if TYPE_CHECKING:
     from nablad.client import LeastSquares, Network, Statistics

@@ -20,7 +20,8 @@ from nablad.cli.fitting import (
 )
 from nablad.cli.methods import Settings, shown
 from nablad.cli.saving import Fitted, save
-from nablad.cli.tables import Column, count, counted, fits, is_live, line, number, seconds, show
+from nablad.cli.tables import Column, count, fits, is_live, line, number, seconds, show
+from nablad.client.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

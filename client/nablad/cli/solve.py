@@ -20,8 +20,8 @@ from nablad.cli.live import follow
 from nablad.cli.methods import Settings, in_options, method_of, shown
 from nablad.cli.plotting import check_plot, write_plot
 from nablad.cli.report import Report
-from nablad.cli.tables import counted
 from nablad.cli.trace import Trace, loss_chart
+from nablad.client.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -71,11 +71,6 @@ def count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def counted(number: int, thing: str, things: str = "") -> str:
-    """`1 row`, `2,000 rows`, `1 degree of freedom`."""
-    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
-
-
 def seconds(value: float | None) -> str:
     """A duration: 1.2 ms, 3.45 s, 12 min, 5 h, 3 d."""
     if value is None:

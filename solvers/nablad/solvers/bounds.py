@@ -52,7 +52,7 @@ class Bounds:
         return ~self.active(theta, gradient)
 
     def sides(self, theta: FloatArray) -> NDArray[np.intp]:
-        """Which way alone each parameter of a theta inside may move: 1 up, -1 down, 0 where both; shape (p,)."""
+        """Which way alone each parameter of a theta inside may move: 1 up, -1 down, 0 where both or neither; (p,)."""
         return np.asarray((theta <= self.lower).astype(np.intp) - (theta >= self.upper).astype(np.intp))
 
     def projected(self, theta: FloatArray, gradient: FloatArray) -> FloatArray:

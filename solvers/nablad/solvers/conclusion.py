@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nablad.solvers.evidence import NOT_FINITE, CurvatureFacts
+from nablad.solvers.evidence import CurvatureFacts
 from nablad.solvers.linalg.vectors import norm
 from nablad.solvers.methods.base import State
 from nablad.solvers.methods.descent_state import DescentState
@@ -280,7 +280,7 @@ def probed(case: Case) -> CurvatureFacts:
     late = finding.status is Status.MAX_ITERATIONS and case.look.stationary
     if not (case.claims or late or finding.status in UNDECIDED) or case.objective.capabilities.quadratic:
         return facts
-    if facts.note == NOT_FINITE:
+    if not facts.finite:
         below = lower_around(case.objective, case.at, case.origin)
         return facts if below is None else replace(facts, verdict="saddle", below=below)
     indefinite = facts.verdict in ("saddle", "maximum") and facts.spectrum is not None

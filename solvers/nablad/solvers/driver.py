@@ -39,7 +39,7 @@ from nablad.solvers.stopping import Stopping, View, converged, iterations, no_pr
 from nablad.solvers.trouble import ARITHMETIC, Trouble, raised
 from nablad.solvers.trouble import explained as explained_trouble
 from nablad.solvers.verification import Look
-from nablad.solvers.words import counted
+from nablad.solvers.words import counted, nonfinite_entries
 
 INTERRUPTIONS: dict[str, Callable[[Stopping], Finding]] = {
     CANCELLED: lambda rules: Finding(Status.CANCELLED, "The run was cancelled."),
@@ -351,9 +351,7 @@ def _nonfinite_start(progress: Progress, explained: str | None) -> Finding:
     bad = int(state.gradient.size - np.count_nonzero(np.isfinite(state.gradient)))
     what = f"The value is {state.value} at the start"
     if bad:
-        what += (
-            f", and {bad} of the gradient's {state.gradient.size} entries {'is' if bad == 1 else 'are'} NaN or infinite"
-        )
+        what += f", and {nonfinite_entries(bad, state.gradient.size)}"
     return Finding(Status.NONFINITE_START, f"{what}." if explained is None else f"{what}. {explained}")
 
 

@@ -110,6 +110,8 @@ class CurvatureFacts:
     note: str = ""
     below: float | None = field(default=None)
     """A value found lower nearby, where probing found one (probes.py)."""
+    finite: bool = True
+    """Whether the Hessian is, where it was asked for."""
     lost: tuple[int, ...] = ()
     """Parameters that f does not determine although they have curvature, too little of it (verification.py)."""
 
@@ -119,6 +121,11 @@ NOT_FINITE = "The Hessian is not finite there."
 
 def unverified(note: str) -> CurvatureFacts:
     return CurvatureFacts("unverified", note=note)
+
+
+def without_hessian() -> CurvatureFacts:
+    """Where it, or a product with it, is not finite."""
+    return CurvatureFacts("unverified", note=NOT_FINITE, finite=False)
 
 
 def affordable(objective: Objective, gradients: int) -> bool:
@@ -169,7 +176,7 @@ def of_hessian(
     """The facts from a symmetric H (p, p)."""
     part = H[np.ix_(free, free)] if free.size < theta.size else H
     if not is_finite(part):
-        return unverified(NOT_FINITE)
+        return without_hessian()
     eps = float(np.finfo(H.dtype).eps)
     scale = diagonal_scale(part)
     scaled = part / scale / scale[:, None]

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.bounds import inward
-from nablad.solvers.evidence import DRIFT, NOT_FINITE, CurvatureFacts, too_large
+from nablad.solvers.evidence import DRIFT, CurvatureFacts, too_large, without_hessian
 from nablad.solvers.linalg.lanczos import Lanczos
 from nablad.solvers.linalg.symmetric import curvature_tolerance
 from nablad.solvers.linalg.vectors import epsilon, is_finite, norm, ratio
@@ -181,7 +181,7 @@ def sampled(objective: Objective, at: State, approach: Approach | None, gradient
         products = min(max(gradients // GRADIENTS_PER_SAMPLE, FEWEST_SAMPLES), MOST_SAMPLES)
         lowest, largest = _extremes(product, products)
     except NotFinite:
-        return CurvatureFacts("unverified", note=NOT_FINITE), Look(False)
+        return without_hessian(), Look(False)
     facts, found = as_known(approach)
     looked = f"{counted(product.count, 'product')} with the Hessian, along random vectors,"
     if lowest == largest == 0.0:

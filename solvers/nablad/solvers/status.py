@@ -49,7 +49,7 @@ class Status(Enum):
 
     MAX_ITERATIONS = (Family.LIMIT, "Raise max_iterations, or start again from the best point.")
     MAX_EVALUATIONS = (Family.LIMIT, "Raise max_evaluations, or start again from the best point.")
-    MAX_TIME = (Family.LIMIT, "Raise max_time, or start again from the best point.")
+    MAX_TIME = (Family.LIMIT, "Raise max_seconds, or start again from the best point.")
 
     CANCELLED = (Family.USER, "The best point so far is kept: start again from it to go on.")
 

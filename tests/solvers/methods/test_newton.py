@@ -22,6 +22,9 @@ from nablad.solvers import (
     solve,
 )
 from nablad.solvers.events import Warning
+from nablad.solvers.linalg.symmetric import factorize
+from nablad.solvers.methods import newton_line_search
+from nablad.solvers.methods.newton_state import NewtonState
 from solvers import objectives as o
 
 
@@ -148,7 +151,18 @@ def test_a_line_search_refuses_bounds_with_the_field_named() -> None:
     box = Bounds(np.full(2, -1.0), np.full(2, 1.0))
     with pytest.raises(UnsupportedObjective) as caught:
         solve(o.rosenbrock(), Newton(Armijo()), np.zeros(2), bounds=box)
-    assert caught.value.method == "newton"
+    assert (caught.value.method, caught.value.setting) == ("newton", "globalization")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_way_along_negative_curvature_has_a_square(dtype: type) -> None:
+    """However far the last step went: f32 ends at 3.4e38."""
+    factor = factorize(np.diag([1.0, -1.0]).astype(dtype))
+    zero = np.zeros(2, dtype)
+    state = NewtonState(theta=zero, value=0.0, gradient=zero, gradient_norm=0.0, direction=zero, slope=0.0, widest=zero)
+    v, bend = newton_line_search._choose(factor, state, 0.0, 0.1 * float(np.finfo(dtype).max))
+    assert np.isfinite(v.dot(v))
+    assert -np.inf < bend < 0.0
 
 
 def test_jacobian_that_is_not_finite() -> None:

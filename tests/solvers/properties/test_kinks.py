@@ -38,7 +38,7 @@ def test_a_kink_breaks_nothing(variant, problem, scale: float) -> None:
     problem = problem()
     f = o.rescaled(problem.f, scale)
     report = solve(f, variant.method, problem.start, Stopping(max_iterations=2000))
-    assert report.status is not Status.INTERNAL
+    assert report.status is not Status.INTERNAL, report.message
     assert math.isfinite(report.value)
     assert report.value <= f.value(problem.start)
     if report.success:

@@ -63,6 +63,7 @@ def test_in_any_units(variant, problem, factor: float, scale: float) -> None:
 def test_a_saddle_that_the_start_is_aimed_at(variant, problem) -> None:
     problem = problem()
     report = solve(problem.f, variant.method, problem.start)
+    assert report.status is not Status.INTERNAL, report.message
     assert not report.success or report.value == pytest.approx(0.0, abs=1e-9), report.message
     if report.status.family is Family.STALLED:
         assert report.evidence.verdict == "saddle", report.message
@@ -126,6 +127,7 @@ def named(size: int, *makers: Callable[[int], Problem]) -> Problems:
 def test_a_minimum_at_infinity_is_none(variant, problem) -> None:
     problem = problem()
     report = solve(problem.f, variant.method, problem.start, Stopping(max_iterations=2000))
+    assert report.status is not Status.INTERNAL, report.message
     assert report.status.family is not Family.CONVERGED, report.message
     assert report.evidence.verdict != "minimum"
 
@@ -180,4 +182,5 @@ def kinks(size: int = MANY) -> Problem:
 def test_a_kink_is_no_minimum_of_no_curvature(variant, problem) -> None:
     problem = problem()
     report = solve(problem.f, variant.method, problem.start, Stopping(max_iterations=500))
+    assert report.status is not Status.INTERNAL, report.message
     assert not report.success or report.value < 1e-6, report.message

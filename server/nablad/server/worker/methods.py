@@ -50,10 +50,6 @@ def choose(given: definitions.Method | None, objective: solvers.Objective, limit
     return Chosen(_affordable(_in_batches(method, definition, field, objective.rows), objective, limits), field)
 
 
-UNBOUNDED = {"newton": "line_search"}
-"""The setting at fault where such a method, which can keep bounds, cannot with its settings, if it does not say so."""
-
-
 def _check_fit(
     method: solvers.Method[Any], field: str, objective: solvers.Objective, definition: Definition | None = None
 ) -> None:
@@ -66,7 +62,6 @@ def _check_fit(
             others = ", ".join(
                 name for name, other in solvers.METHODS.items() if _bounded(other) and name != method.name
             )
-            setting = setting or UNBOUNDED.get(method.name, "")
             text += f"; leave it out, or take one of {others}" if setting else f"; these can: {others}"
         raise Violations([FieldViolation(_at(field, _member(setting, definition)), text)]) from None
 
@@ -76,10 +71,11 @@ def _at(field: str, member: str) -> str:
 
 
 def _member(setting: str, definition: Definition | None) -> str:
-    """The field of a setting: that of a step length is named for its kind."""
-    if setting != "step_length" or definition is None:
+    """The field of a setting: that of a step length or a globalization is named for its kind."""
+    kinds = _KINDS.get(setting)
+    if kinds is None or definition is None:
         return setting
-    return next((kind for kind in _STEPS if kind in definition.model_fields_set), "")
+    return next((kind for kind in kinds if kind in definition.model_fields_set), "")
 
 
 def check_rules(method: solvers.Method[Any], decrement_tolerance: float | None) -> None:
@@ -215,6 +211,8 @@ _STEPS: dict[str, Callable[[Any], Any]] = {
     "barzilai_borwein": lambda d: solvers.BarzilaiBorwein(**_given(d)),
     "exact": lambda d: solvers.Exact(),
 }
+_KINDS: dict[str, tuple[str, ...]] = {"step_length": tuple(_STEPS), "globalization": ("line_search", "trust_region")}
+"""The fields that stand for a setting of the solvers, one of which is given."""
 
 
 def _gradient_descent(definition: definitions.GradientDescent) -> solvers.Method[Any]:

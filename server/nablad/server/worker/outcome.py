@@ -74,6 +74,14 @@ def statistics(found: solvers.Statistics, encode: Encode) -> event_pb2.Statistic
     )
 
 
+def advice(status: solvers.Status) -> str:
+    """What a status advises, in the wire's names."""
+    words = status.advice
+    for ours, theirs in STOPPING.items():
+        words = words.replace(ours, theirs)
+    return words
+
+
 def termination(report: solvers.Report) -> termination_pb2.Termination:
     """Status, family, message and evidence; what was not measured is absent."""
     row = BY_SOLVER_NAME[report.status.name]
@@ -81,6 +89,7 @@ def termination(report: solvers.Report) -> termination_pb2.Termination:
     first = report.first_nonfinite or ""
     told = first in report.message or report.status is solvers.Status.NONFINITE_START
     text = report.message if told else f"{report.message} {first}"
+    text = text.replace(report.status.advice, advice(report.status))
     return termination_pb2.Termination(
         status=row.number,
         family=row.family_number,

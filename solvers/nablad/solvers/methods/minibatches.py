@@ -46,6 +46,7 @@ from nablad.solvers.methods.first_order import (
 from nablad.solvers.methods.schedules import Schedule
 from nablad.solvers.objective import Objective
 from nablad.solvers.status import Finding, Status
+from nablad.solvers.words import nonfinite_entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +158,7 @@ def _failed(state: M, value: float, gradient: FloatArray, where: str) -> M:
     if math.isfinite(value):
         bad = gradient[~np.isfinite(gradient)]
         undefined = bool(np.isnan(bad).any())
-        what = (
-            f"{bad.size} of the gradient's {gradient.size} entries {'is' if bad.size == 1 else 'are'} NaN or infinite"
-        )
+        what = nonfinite_entries(bad.size, gradient.size)
     else:
         undefined = math.isnan(value)
         what = f"The value is {value}"

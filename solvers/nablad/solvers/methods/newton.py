@@ -69,7 +69,7 @@ class Newton:
         affine = objective.capabilities.residual and objective.capabilities.affine
         if objective.bounds is not None and isinstance(self.globalization, Armijo) and not affine:
             message = "newton keeps parameters within bounds by its trust region, not by a line search"
-            raise UnsupportedObjective(self.name, "no bounds", message)
+            raise UnsupportedObjective(self.name, "no bounds", message, "globalization")
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> NewtonState:
         affine = objective.capabilities.residual and objective.capabilities.affine

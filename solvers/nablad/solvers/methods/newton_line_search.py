@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.symmetric import Curvature, SymmetricFactor
 from nablad.solvers.linalg.vectors import FloatArray, norm
@@ -25,8 +27,8 @@ from nablad.solvers.methods.newton_look import Landing, View, ended, look, polis
 from nablad.solvers.methods.newton_state import NewtonState
 from nablad.solvers.objective import Objective
 
-FARTHEST = 1e150
-"""By D, a search along negative curvature: the square is still a number."""
+FAR_SHARE = 1e-4
+"""Of the square root of the largest number, by D, a search along negative curvature may go: the square is a number."""
 CURVATURE_PREFERENCE = 4.0
 """How much more a direction of negative curvature must promise than Newton's step to be taken."""
 
@@ -80,7 +82,7 @@ def _choose(factor: SymmetricFactor, state: NewtonState, squared: float, moved: 
     v, curvature = factor.descent_curve(state.gradient)
     length = max(norm(step), moved, 1e-3 * norm(state.theta)) or 1.0
     # v is 1 long by D; so far on its promise can still be told.
-    along = min(length / norm(v), FARTHEST)
+    along = min(length / norm(v), FAR_SHARE * math.sqrt(np.finfo(state.theta.dtype).max))
     v, bend = along * v, curvature * along * along
     if -bend > CURVATURE_PREFERENCE * squared:
         return v, bend

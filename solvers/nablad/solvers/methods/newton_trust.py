@@ -35,8 +35,8 @@ minimized in box and region together (linalg/box.py), which begins with the proj
 keeps the proof of convergence.
 
 Cost per iteration: value and gradient, a Hessian (or a pass over J in its place), one spectrum (or a few Cholesky
-factors, beyond 100 parameters), and a value for each refused trial. Memory: about six p x p matrices, one or two of
-them in the state (and in its bytes).
+factors, beyond 100 parameters), and a value for each refused trial. Memory: about six p x p matrices, one of them in
+the state (and in its bytes).
 """
 
 from __future__ import annotations
@@ -147,6 +147,8 @@ def step(objective: Objective, state: NewtonState, blend: bool, limits: Limits) 
         radius=found.radius * grown if 0.0 < grown < math.inf else found.radius,
         eager=found.trials == 1 and model == HESSIAN,
         model=model,
+        # The state, and a checkpoint of it, holds the matrix that the next step reads.
+        hessian=new.hessian if model == HESSIAN else None,
         gauss_newton=new.gauss_newton if model == GAUSS_NEWTON else None,
         gauss_newton_steps=state.gauss_newton_steps + (curvatures.used == GAUSS_NEWTON),
     )
