@@ -285,7 +285,8 @@ def probed(case: Case) -> CurvatureFacts:
         return facts if below is None else replace(facts, verdict="saddle", below=below)
     indefinite = facts.verdict in ("saddle", "maximum") and facts.spectrum is not None
     if indefinite and case.look.stationary and not falls(case.objective, facts, case.at, case.origin):
-        return replace(facts, verdict="flat", note="Its negative curvature is too little to be seen in values of f.")
+        # Too little of it to be seen in values of f: such a direction is probed like one of no curvature.
+        facts = replace(facts, verdict="flat")
     if not suspicious(facts, case.at, case.origin):
         return facts
     found = lower(case.objective, facts, case.at, case.origin)
