@@ -62,7 +62,7 @@ def test_quasi_newton_methods_look_at_the_curvature_when_it_is_due(name: str, me
 
 @pytest.mark.parametrize("method", ["BFGS()", "LBFGS()"])
 def test_a_valley_to_infinity_is_no_minimum(method: str) -> None:
-    """Box' function from 100 times its start: negative curvature too little to be seen, and lower values farther off."""
+    """Box' function from 100 times its start: negative curvature too small to be seen, and lower values farther off."""
     settings, form = METHODS[method]
     problem = PROBLEMS["Box"]
     report = solve(getattr(problem, form)().objective(), settings, problem.start(100.0))
