@@ -11,7 +11,7 @@ With no argument it suits itself to the problem:
 - Many parameters take conjugate gradients on products with the Hessian, which is then never formed (newton_cg.py).
 
 globalization: the region by default. It uses negative curvature to the full, and costs no more where none is needed.
-curvature: `blend` solves 54 of NIST's 54 nonlinear runs where `exact` solves 48; other objectives are always exact.
+curvature: `blend` solves 54 of NIST's 54 nonlinear runs where `exact` solves 46; other objectives are always exact.
 linear_solver: None takes `dense` up to `DENSE_SIZE` parameters and `cg` beyond.
 
 Cost and memory are told by those modules.

@@ -10,9 +10,9 @@ flat in it, as a rate does in an exponential that has died out; a running maximu
 curvature that was huge at a bad start. The blend of newton_blend.py, whose 2 J'J is never negative, may keep the
 maximum, and is cheaper with it. When D changes the radius is measured anew, by the length that the step just taken has
 in the new D. Of More, Garbow and Hillstrom's 128 runs (from the standard starts and from 10 and 100 times them), told f
-only: 113 are solved with D now, 116 with 0.6 D before, 111 with the maximum, and 117 by scipy's trust-exact, which
-takes 317 function-equivalent evaluations to the minimum where this takes 257 (medians of what both solve; f 1, gradient
-2, Hessian 2 p).
+only, 113 were solved with D now, 114 with 0.6 D before, and 111 with the maximum, all without the leaps of
+trust_region.py; with those 118, by scipy's trust-exact 117, which takes 317 function-equivalent evaluations to the
+minimum where this takes 257 (medians of what both solve; f 1, gradient 2, Hessian 2 p).
 
 **The first radius** is the length of theta itself, ||D theta||: a first step should not change all parameters by more
 than their size. Where theta is 0 it is the length of Newton's step, or ||D^-1 g||, that of a step by unit curvature,
