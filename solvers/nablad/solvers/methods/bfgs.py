@@ -24,6 +24,9 @@ H what is not so; with a Wolfe search there is nothing to bend.
 
 **Restart.** If no step along d is acceptable, H is forgotten and Cauchy's step is tried before the run ends.
 
+**What is left of f.** The model promises g'H g / 2 at each step; a gradient k times shorter promises k^2 times less.
+That rough estimate (`estimated_decrease`) says when a look at the Hessian is due (verification.py), and nothing else.
+
 Parameters: `line_search`, with c1 = 1e-4 and c2 = 0.9: the full step is good in itself once H is, and a more exact
 search pays evaluations for nothing (Nocedal and Wright 2006, section 3.1).
 

@@ -17,10 +17,10 @@ initial_radius. The first step may be as long as theta itself, both measured by 
 its far start, where the first Gauss-Newton step leads to where the model is flat; 0.1 costs a few iterations more. A
 residual that is affine needs no region: it is solved as by Newton's method, and refined (newton_affine.py).
 
-geodesic_acceleration (geodesic.py). Measured, plain beside bent: NIST 54 and 53 of 54 (bent, MGH09 runs off to a
-minimum at infinity); the evaluations of all 54 together 22,900 and 18,300, but their median 133 and 202, for J is
-passed over twice an iteration, once for its triangle and once to be held. It is off by default. In long curved valleys
-it is what helps: Bennett5 from its far start takes 17 iterations in place of 790.
+geodesic_acceleration (geodesic.py). Measured, plain beside bent: NIST 54 and 54 of 54; the evaluations of all 54
+together 24,600 and 21,500, but their median 143 and 216, for J is passed over twice an iteration, once for its triangle
+and once to be held. It is off by default. In long curved valleys it is what helps: Bennett5 from its far start takes 45
+iterations in place of 788.
 
 Measured, with these defaults: NIST's 54 nonlinear runs all solved, 10.5 digits in the median. More-Garbow-Hillstrom
 from 1, 10 and 100 times the starts: 111 of 128 solved, where scipy's trf solves 108; on the 106 that both solve it

@@ -27,8 +27,8 @@ missed, and
 leads back to the floor, at the cost of a gradient and a value, without another Hessian: a second-order correction
 (Fletcher 1982, for constraints), or a step of the chord method across s. It is tried where a trial's ratio is not good,
 and taken if f is lower there. c must be short beside s, or else it is not the valley's bend that was seen. On NIST's
-Bennett5 it takes ratios from -15 to 1.2. Iterations with it and without: Bennett5 180 and more than 1,000 from the far
-start, 8 and 438 from the near one, MGH17 189 and 947, MGH10 179 and 361; all 54 runs together 1,356 and 3,917.
+Bennett5 it takes ratios from -15 to 1.2. Iterations with it and without: Bennett5 209 and 930 from the far start, 10
+and 353 from the near one, MGH17 236 and 550, MGH10 212 and 320; all 54 runs together 1,423 and 3,187.
 
 **Bounds.** On the face that the bounds leave free the same is done. Where such a step would leave the box, the model is
 minimized in box and region together (linalg/box.py), which begins with the projected gradient's Cauchy point and so
