@@ -284,7 +284,8 @@ def probed(case: Case) -> CurvatureFacts:
         below = lower_around(case.objective, case.at, case.origin)
         return facts if below is None else replace(facts, verdict="saddle", below=below)
     indefinite = facts.verdict in ("saddle", "maximum") and facts.spectrum is not None
-    if indefinite and case.look.stationary and not falls(case.objective, facts, case.at, case.origin):
+    little = indefinite and not late and promises_little(facts, case.at, case.origin)
+    if little and not falls(case.objective, facts, case.at, case.origin):
         # Too little of it to be seen in values of f: such a direction is probed like one of no curvature.
         facts = replace(facts, verdict="flat")
     if not suspicious(facts, case.at, case.origin):
