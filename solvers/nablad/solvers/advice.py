@@ -30,6 +30,10 @@ ODD_SCALE = 1e8
 """Curvatures that differ by this factor slow every method of first order down to nothing."""
 UNDETERMINED = 1e-8
 """A parameter is determined if less than this of its unit vector, squared, lies in the undetermined directions."""
+INVOLVED = 0.1
+"""The same for a direction that is known by its sign only."""
+SLIGHT = 1e-5
+"""Of the largest curvature: what the distance from the stationary point may make of a zero."""
 SLOW = 0.1
 """An order of convergence within this of 1 is linear."""
 
@@ -145,28 +149,39 @@ def undetermined_directions(facts: CurvatureFacts) -> NDArray[np.bool_]:
     """Which eigenvectors of a flat point's curvature are so.
 
     A point is flat also where its most negative curvature may be zero at the stationary one: then whatever is no
-    larger than that may.
+    larger than that may, if it is slight.
     """
     spectrum = facts.spectrum
     if spectrum is None or facts.verdict != "flat":
         return np.zeros(0, bool)
-    return np.asarray(np.abs(spectrum.values) <= max(spectrum.zero, -float(spectrum.values[0])))
+    lowest, largest = -float(spectrum.values[0]), float(np.abs(spectrum.values).max())
+    slight = lowest if lowest <= SLIGHT * largest else 0.0
+    return np.asarray(np.abs(spectrum.values) <= max(spectrum.zero, slight))
+
+
+def _unseen_directions(facts: CurvatureFacts) -> NDArray[np.bool_]:
+    """Which are of a negative curvature that is large in units of the diagonal, and that values of f do not show."""
+    flat = undetermined_directions(facts)
+    return flat if facts.spectrum is None or not flat.size else np.asarray(~flat & (facts.spectrum.values < 0.0))
 
 
 def determined(facts: CurvatureFacts) -> int | None:
     """How many directions the objective determines, in keeping with the verdict; None where that was not measured."""
     if facts.rank is None or facts.spectrum is None or facts.verdict != "flat":
         return facts.rank
-    return min(facts.rank, facts.spectrum.values.size - int(np.count_nonzero(undetermined_directions(facts))))
+    open_ones = undetermined_directions(facts) | _unseen_directions(facts)
+    return min(facts.rank, facts.spectrum.values.size - int(np.count_nonzero(open_ones)))
 
 
 def _undetermined(facts: CurvatureFacts, look: Look, objective: Objective) -> str:
     """Which parameters the objective leaves open."""
-    spectrum, flat = facts.spectrum, undetermined_directions(facts)
-    if spectrum is None or facts.verdict != "flat" or not (flat.any() or look.idle):
+    spectrum, flat, unseen = facts.spectrum, undetermined_directions(facts), _unseen_directions(facts)
+    if spectrum is None or facts.verdict != "flat" or not (flat.any() or unseen.any() or look.idle):
         return ""
     share = np.sum(spectrum.vectors[:, flat] ** 2, axis=1)
-    which = np.union1d(spectrum.free[share > UNDETERMINED], look.idle).astype(np.intp)
+    part = np.max(spectrum.vectors[:, unseen] ** 2, axis=1, initial=0.0)
+    found = spectrum.free[(share > UNDETERMINED) | (part > INVOLVED)]
+    which = np.union1d(found, look.idle).astype(np.intp)
     return f"It does not determine {named(objective, which, objective.size)}."
 
 

@@ -322,7 +322,7 @@ def stated(case: Case, finding: Finding) -> CurvatureFacts:
     solved = case.objective.capabilities.affine and case.at.triangle is not None and not case.trusting
     if case.look.stationary or case.look.near or (solved and case.claims):
         return facts
-    if facts.verdict not in ("minimum", "flat") and facts.below is None:
+    if facts.verdict not in ("minimum", "flat") and (facts.below is None or not facts.finite):
         return facts
     return replace(facts, verdict="unverified", note=_far(case) if facts.below is None else NOT_STATIONARY, below=None)
 
