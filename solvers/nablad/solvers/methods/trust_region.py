@@ -15,7 +15,7 @@ how far it was right (Conn, Gould and Toint 2000, chapter 6; Nocedal and Wright 
   Where a step at the edge came within 5 % of its promise, `LEAP` times: a region that began far too small is then out
   of the way in a few steps. Between 1/4 and 3/4 the radius stays. Measured by Levenberg-Marquardt's method on More,
   Garbow and Hillstrom's functions (the median of function-equivalent evaluations to the minimum, on 106 runs; scipy's
-  trf 178): neither 190, inside too 183, with leaps of 4, 5 or 6 times 171, 165 and 165.
+  trf 178): neither 190, growth inside too 183, and leaps as well 165.
 
 Near a minimum f's differences drown in its roundoff. Where `predicted` and the difference are both within 100 eps |f|,
 or within a larger `noise` that the method knows (of a sum of squares eps ||r|| times the size of what r is a small
