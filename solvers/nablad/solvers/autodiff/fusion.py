@@ -1,10 +1,10 @@
 """Which nodes of a schedule become one strip program.
 
-Pointwise ops over the same index set, and the sums of their results, are collected into groups; a group is one step of
-a plan. The schedule is made backwards, from the outputs, each node as late as its readers allow. So what only a
-derivative reads is computed beside it, not kept from the forward pass, and a group takes in a node as soon as all
-readers are in it or after it: no group can wait for itself. A sum goes with what it sums, and is complete only when its
-group is; a reader of it is in a later one.
+Pointwise ops over the same index set, and the sums and log-sum-exps of their results, are collected into groups; a
+group is one step of a plan. The schedule is made backwards, from the outputs, each node as late as its readers allow.
+So what only a derivative reads is computed beside it, not kept from the forward pass, and a group takes in a node as
+soon as all readers are in it or after it: no group can wait for itself. A sum goes with what it sums, and is complete
+only when its group is; a reader of it is in a later one.
 
 A group's operands may be stretched over its rows or its columns, not both in turn: for its shape there must be one
 split into rows and columns by which every operand is full, a row, a column or a scalar, and every sum is over all
@@ -74,8 +74,19 @@ def _presence(part: Shape, whole: Shape) -> str | None:
     return "absent" if all(a == 1 for a, _ in wide) else None
 
 
-def summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
-    """What a sum over `axes` is, for each split."""
+REDUCTIONS = ("sum", "logsumexp")
+"""Ops that end in a group: their operand is in it, their readers are in later ones."""
+
+
+def reduced(node: Node, shape: Shape) -> tuple[Kind | None, ...]:
+    """What a reduction of a result of this shape is, for each split."""
+    axes = node.attributes[0] if node.op == "sum" else (len(shape) - 1,)
+    found = _summed(axes, shape)
+    # Only sums are added up strip by strip.
+    return found if node.op == "sum" else tuple(x if x == "column" else None for x in found)
+
+
+def _summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
     found: list[Kind | None] = []
     for split in range(1, len(shape) + 1):
         rows, columns = tuple(range(split)), tuple(range(split, len(shape)))
@@ -176,18 +187,18 @@ class _Scheduler:
     def _is_sink(self, k: int) -> bool:
         """A sum of a pointwise result that a strip program can add up."""
         node = self._nodes[k]
-        if node.op != "sum":
+        if node.op not in REDUCTIONS:
             return False
         base = self._operands[k][0]
         if not self._pointwise[base] or self._truth[base]:
             return False
-        return any(x is not None for x in summed(node.attributes[0], self._nodes[base].shape))
+        return any(x is not None for x in reduced(node, self._nodes[base].shape))
 
     def _needs(self, k: int, sinks: Sequence[int]) -> list[tuple[Kind | None, ...]]:
         """What taking in k, with these sums of it, asks of a split."""
         node = self._nodes[k]
         found = [self._kinds_of(_unstretched(x).shape, node.shape) for x in node.operands]
-        return found + [summed(self._nodes[sink].attributes[0], node.shape) for sink in sinks]
+        return found + [reduced(self._nodes[sink], node.shape) for sink in sinks]
 
     def _collect(self, seed: int, ready: list[int], number: int) -> _Group:
         group = _Group(self._nodes[seed].shape)
@@ -246,9 +257,9 @@ class _Scheduler:
         writer = _Assembler(group.shape, split)
         for k in members:
             if self._sink[k]:
-                kind = summed(self._nodes[k].attributes[0], group.shape)[split - 1]
+                kind = reduced(self._nodes[k], group.shape)[split - 1]
                 assert kind is not None
-                writer.reduce(k, self._operands[k][0], kind)
+                writer.reduce(k, self._nodes[k].op, self._operands[k][0], kind)
             else:
                 wanted = k in self._wanted or any(r not in self._inside for r in self._readers[k])
                 self._compute(k, wanted and not self._truth[k], writer)
@@ -304,6 +315,7 @@ class _Assembler:
         self._lines: list[tuple[str, Value, tuple[Value, ...], bool]] = []
         self._values: dict[int, Value] = {}
         self._writes: dict[int, int] = {}
+        self._unnamed = 0
 
     def knows(self, position: int) -> bool:
         """Whether the value is an operand already, or has been computed."""
@@ -314,12 +326,35 @@ class _Assembler:
         self._values.setdefault(position, ("operand", position))
         return position
 
-    def reduce(self, position: int, base: int, kind: Kind) -> None:
-        """A sum of the value at `base`."""
+    def reduce(self, position: int, op: str, base: int, kind: Kind) -> None:
+        """A reduction of the value at `base`."""
         self._results[position] = kind
-        self._writes[position] = len(self._lines)
-        function = "sum_rows" if kind == "column" else "accumulate"
-        self._lines.append((function, ("result", position), (self._values[base],), kind == "column"))
+        out, x = ("result", position), self._values[base]
+        if op == "logsumexp":
+            self._log_sum_exp(out, x)
+        elif kind == "column":
+            self._line("sum_rows", out, (x,), True)
+        else:
+            self._line("accumulate", out, (x,))
+        self._writes[position] = len(self._lines) - 1
+
+    def _log_sum_exp(self, out: Value, x: Value) -> None:
+        """m + log(1 + sum of exp(x - m) over all but one largest), m the largest (ops/reductions.py)."""
+        largest = self._line("max_rows", None, (x,), True)
+        level = self._line("expand", None, (largest,), True)
+        terms = self._line("exp", None, (self._line("subtract", None, (x, level)),))
+        smaller = self._line("multiply", None, (terms, self._line("greater", None, (level, x))))
+        others = self._line("sum_rows", None, (smaller,), True)
+        count = self._line("sum_rows", None, (self._line("equal", None, (x, level)),), True)
+        self._line("log_sum_exp_end", out, (others, count, largest), True)
+
+    def _line(self, function: str, out: Value | None, inputs: tuple[Value, ...], by_rows: bool = False) -> Value:
+        """One call; where no place is given its result is a register of its own."""
+        if out is None:
+            self._unnamed += 1
+            out = ("register", -self._unnamed)
+        self._lines.append((function, out, inputs, by_rows))
+        return out
 
     def compute(self, position: int, node: Node, reads: Sequence[int], kept: bool) -> None:
         inputs = [self._values[x] for x in reads]
@@ -330,7 +365,7 @@ class _Assembler:
             self._results[position] = "full"
             self._writes[position] = len(self._lines)
         self._values[position] = ("result" if kept else "register", position)
-        self._lines.append((node.op, self._values[position], tuple(inputs), False))
+        self._line(node.op, self._values[position], tuple(inputs))
 
     def finish(self, members: tuple[int, ...]) -> Fused:
         last: dict[Value, int] = {}

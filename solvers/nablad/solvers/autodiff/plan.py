@@ -28,6 +28,7 @@ import numpy as np
 from nablad.expressions import OPS, Graph, Node, Shape
 from nablad.expressions.dimension import concrete, row_size
 from nablad.solvers.autodiff.fusion import Fused, schedule
+from nablad.solvers.autodiff.kernels.gemm import product
 from nablad.solvers.autodiff.kernels.native import available
 from nablad.solvers.autodiff.kernels.strips import Task
 from nablad.solvers.autodiff.kernels.vectors import LANES
@@ -79,6 +80,8 @@ class Plan:
     nodes: tuple[Node, ...]
     steps: tuple[Step | FusedStep, ...]
     slots: tuple[Slot, ...]
+    native: bool
+    """Whether kernels run it, or numpy's calls alone."""
 
     @cached_property
     def inputs(self) -> tuple[int | None, ...]:
@@ -90,6 +93,18 @@ class Plan:
     def outputs(self) -> tuple[int, ...]:
         where = {node: k for k, node in enumerate(self.nodes)}
         return tuple(where[node] for node in self.graph.outputs)
+
+    @cached_property
+    def products(self) -> tuple[int | None, ...]:
+        """For each output that is a product of matrices which nothing else reads: the step that computes it."""
+        read = {x for step in self.steps for x in step.operands}
+        made = {step.position: k for k, step in enumerate(self.steps) if isinstance(step, Step)}
+        found: list[int | None] = []
+        for k in self.outputs:
+            node = self.nodes[k]
+            plain = node.op == "matmul" and all(len(x.shape) == 2 for x in node.operands)
+            found.append(made[k] if plain and k not in read and self.outputs.count(k) == 1 else None)
+        return tuple(found)
 
     @cached_property
     def rebound(self) -> tuple[tuple[int, ...], ...]:
@@ -122,6 +137,11 @@ class Plan:
             power, size = row_size(node.shape)
             total += rows**power * size * (1 if OPS[node.op].result == "truth" else self.dtype.itemsize)
         return total
+
+    @cached_property
+    def all_native(self) -> bool:
+        """Whether no step is left to numpy, which might call BLAS."""
+        return all(isinstance(step, FusedStep) or step.slot is None for step in self.steps)
 
     @property
     def calls(self) -> int:
@@ -170,10 +190,8 @@ def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
         if not operands[k] and node.op not in ("input", *STATIC):
             raise ValueError(f"no plan for the leaf {node!r}")
     outputs = [position[node] for node in graph.outputs]
-    if np.dtype(dtype).name in LANES and available():
-        order = schedule(nodes, operands, outputs)
-    else:
-        order = [k for k in range(len(nodes)) if operands[k]]
+    kernels = np.dtype(dtype).name in LANES and available()
+    order = schedule(nodes, operands, outputs) if kernels else [k for k in range(len(nodes)) if operands[k]]
     root = _roots(nodes, operands)
     last = _last_reads(order, operands, outputs, root)
     allocator = _Allocator()
@@ -198,7 +216,7 @@ def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
         for gone in sorted(dying.union(k for k in results if root[k] == k and last[k] <= time)):
             if gone in owned:
                 allocator.give(owned.pop(gone))
-    return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots))
+    return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots), kernels)
 
 
 def _single(
@@ -336,24 +354,34 @@ class _Bound:
     """A plan's instructions bound to arrays for one number of rows."""
 
     def __init__(
-        self, plan: Plan, buffers: Sequence[Array], arena: Array, statics: dict[int, Array], rows: int
+        self, plan: Plan, buffers: Sequence[Array], arena: Array, statics: dict[int, Array], rows: int, first: bool
     ) -> None:
         self._plan = plan
         self._buffers = buffers
         self._arena = arena
         self._rows = rows
+        self._beta = 0.0 if first else 1.0
         self.values: list[Any] = [statics.get(k) for k in range(len(plan.nodes))]
         self._given: list[Array | None] = [None] * len(plan.inputs)
+        self._sums: Sequence[Array] = ()
+        self._into: dict[int, Array] = {}
         calls = [k for k, step in enumerate(plan.steps) if isinstance(step, FusedStep) or step.slot is not None]
         self._call_of = {k: place for place, k in enumerate(calls)}
         self._tasks: dict[int, Task] = {}
+        self._keep: dict[int, Any] = {}
         self.program: list[Instruction] = [_NOTHING] * len(calls)
         self._stale = set(range(len(plan.steps)))
 
-    def give(self, inputs: Sequence[Array]) -> None:
-        if not self._stale and all(map(is_, inputs, self._given)):
+    def give(self, inputs: Sequence[Array], sums: Sequence[Array]) -> None:
+        if not self._stale and sums is self._sums and all(map(is_, inputs, self._given)):
             return
         stale, self._stale = self._stale, set()
+        if sums is not self._sums:
+            self._sums = sums
+            for step, array in zip(self._plan.products, sums, strict=False):
+                if step is not None:
+                    self._into[step] = array
+                    stale.add(step)
         for k, (array, known) in enumerate(zip(inputs, self._given, strict=True)):
             if array is not known:
                 self._given[k] = array
@@ -362,11 +390,11 @@ class _Bound:
                     self.values[position] = array
                     stale.update(self._plan.rebound[k])
         for k in sorted(stale):
-            step = self._plan.steps[k]
-            if isinstance(step, FusedStep):
-                self.program[self._call_of[k]] = self._bind_group(k, step)
+            step_ = self._plan.steps[k]
+            if isinstance(step_, FusedStep):
+                self.program[self._call_of[k]] = self._bind_group(k, step_)
             else:
-                self._bind(k, step)
+                self._bind(k, step_)
 
     def _bind(self, index: int, step: Step) -> None:
         arrays = [self.values[k] for k in step.operands]
@@ -375,12 +403,29 @@ class _Bound:
         if step.slot is None:
             self.values[step.position] = MEANING[node.op].evaluate(arrays[0], *attributes)
             return
+        if node.op == "matmul" and self._bind_product(index, step, arrays):
+            return
         out = self.values[step.position]
-        if out is None:
+        if out is None or index in self._into:
             out = self.values[step.position] = self._array(step.slot, node.shape)
         scratch = MEANING[node.op].scratch
         temporary = None if step.scratch is None or scratch is None else self._array(step.scratch, scratch(node))
         self.program[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
+
+    def _bind_product(self, index: int, step: Step, arrays: Sequence[Array]) -> bool:
+        """A product by BLAS itself, which may add to a sum; False where numpy is to do it."""
+        if not self._plan.native or any(x.ndim != 2 or x.dtype != self._plan.dtype for x in arrays):
+            return False
+        assert step.slot is not None
+        sum_ = self._into.get(index)
+        out = self._array(step.slot, self._plan.nodes[step.position].shape) if sum_ is None else sum_
+        made = product(arrays[0], arrays[1], out, 0.0 if sum_ is None else self._beta)
+        if made is None:
+            return False
+        self._keep[index] = made
+        self.values[step.position] = out
+        self.program[self._call_of[index]] = made.call, made.arguments
+        return True
 
     def _bind_group(self, index: int, step: FusedStep) -> Instruction:
         group = step.group
@@ -433,23 +478,36 @@ class Workspace:
             for k, node in enumerate(plan.nodes)
             if node.op in STATIC
         }
-        self._bound: dict[int, _Bound] = {}
+        self._bound: dict[tuple[int, int, bool], _Bound] = {}
 
-    def run(self, inputs: Sequence[Array], rows: int = 1) -> tuple[Array, ...]:
-        """The outputs, in memory that the next run overwrites. `inputs` are in the order of the graph's inputs."""
-        bound = self._bind(inputs, rows)
+    def run(
+        self,
+        inputs: Sequence[Array],
+        rows: int = 1,
+        block: int = -1,
+        sums: Sequence[Array] = (),
+        first: bool = True,
+    ) -> tuple[Array, ...]:
+        """The outputs, in memory that the next run overwrites. `inputs` are in the order of the graph's inputs.
+
+        What is bound to arrays is kept for each number of rows, and apart for each `block` that is not negative. The
+        first outputs may have `sums`: one that is a product of matrices is added to its own, or written there if this
+        is the `first`, and is then that array itself; the others are the caller's to add.
+        """
+        bound = self._bind(inputs, rows, block, sums, first)
         for call, arguments in bound.program:
             call(*arguments)
         values = bound.values
         return tuple([values[k] for k in self.plan.outputs])
 
-    def _bind(self, inputs: Sequence[Array], rows: int) -> _Bound:
-        bound = self._bound.get(rows)
+    def _bind(self, inputs: Sequence[Array], rows: int, block: int, sums: Sequence[Array], first: bool) -> _Bound:
+        key = (rows, block, first)
+        bound = self._bound.get(key)
         if bound is None:
             if rows > self._capacity:
                 raise ValueError(f"a workspace for {self._capacity} rows was given {rows}")
-            bound = self._bound[rows] = _Bound(self.plan, self._buffers, self._arena, self._statics, rows)
-        bound.give(inputs)
+            bound = self._bound[key] = _Bound(self.plan, self._buffers, self._arena, self._statics, rows, first)
+        bound.give(inputs, sums)
         return bound
 
 

@@ -8,7 +8,8 @@ then one under a mask, so that nothing beyond n is read or written.
     tile, expand            n times the row a of `width`; a[r] `width` times, for r < n
     sum_rows, max_rows      out[r] = over a[r width ... (r + 1) width)        r < n
 
-and `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it.
+`run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
+(gemm.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from nablad.solvers.autodiff.kernels.table import KERNELS, Kernel
+from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, Kernel
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Truth, Vector, Writer
 
 ARGUMENTS = "ptr %out, ptr %a, ptr %b, ptr %c, i64 %n, i64 %width"
@@ -27,7 +28,7 @@ Load = Callable[[str], Vector]
 
 def module(lanes: Lanes) -> str:
     """All functions of one dtype."""
-    kernels: dict[str, Kernel] = {**KERNELS, "copy": lambda x: x}
+    kernels: dict[str, Kernel] = {**KERNELS, **INNER}
     parts = [_elementwise(lanes, name, kernel) for name, kernel in kernels.items()]
     parts.append(_fill(lanes))
     parts += [_reduction(lanes, name, *row) for name, row in REDUCTIONS.items()]
@@ -35,7 +36,7 @@ def module(lanes: Lanes) -> str:
     repeats = [
         _REPEAT.replace("NAME", name).replace("EACH", each).replace("STEP", step) for name, each, step in REPEATS
     ]
-    texts = [*declared, *(text for text, _ in parts), *repeats, _EXECUTE, _RUN, _UNLIKELY]
+    texts = [*declared, *(text for text, _ in parts), *repeats, _EXECUTE, _RUN, _multiply(), _UNLIKELY]
     return "\n".join(texts).replace("SCALAR", lanes.scalar)
 
 
@@ -321,5 +322,25 @@ finish:
   call void @execute(ptr %after, i64 %after.count, ptr %places, i64 %strip, i64 %width)
   ret void
 }"""
+
+
+def _multiply() -> str:
+    """Call the routine at the head of the task with the thirteen addresses that follow it."""
+    lines = ["  %routine = load ptr, ptr %task"]
+    for k in range(1, 14):
+        lines.append(f"  %p{k} = getelementptr i64, ptr %task, i64 {k}")
+        lines.append(f"  %x{k} = load ptr, ptr %p{k}")
+    arguments = ", ".join(f"ptr %x{k}" for k in range(1, 14))
+    return "\n".join(
+        [
+            "define void @gemm(ptr %task) {",
+            "entry:",
+            *lines,
+            f"  call void %routine({arguments})",
+            "  ret void",
+            "}",
+        ]
+    )
+
 
 _UNLIKELY = '!0 = !{!"branch_weights", i32 1, i32 2000}\n'

@@ -20,7 +20,7 @@ from typing import Any
 
 from nablad.solvers.autodiff.kernels.loops import REDUCTIONS, REPEATS, module
 from nablad.solvers.autodiff.kernels.object_cache import kept
-from nablad.solvers.autodiff.kernels.table import KERNELS, LIBRARY
+from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, LIBRARY
 from nablad.solvers.autodiff.kernels.vectors import LANES
 
 VARIABLE = "NABLAD_KERNELS"
@@ -35,6 +35,9 @@ class Native:
     """Steps through the task at this address, without the interpreter's lock."""
     run_locked: Callable[[int], None]
     """The same with the lock held: for short tasks, in which no other thread need be let in."""
+    gemm: Callable[[int], None]
+    """Calls BLAS as the task at this address says (gemm.py), without the lock."""
+    gemm_locked: Callable[[int], None]
     keep: Any
     """The engine, which owns the code."""
 
@@ -100,12 +103,11 @@ def _compile(dtype: str) -> Native:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
-    names = [*KERNELS, "copy", "fill", *REDUCTIONS, *(name for name, _, _ in REPEATS)]
+    names = [*KERNELS, *INNER, "fill", *REDUCTIONS, *(name for name, _, _ in REPEATS)]
     addresses = {name: engine.get_function_address(name) for name in names}
-    run = engine.get_function_address("run")
-    unlocked = ctypes.CFUNCTYPE(None, ctypes.c_size_t)(run)
-    locked = ctypes.PYFUNCTYPE(None, ctypes.c_size_t)(run)
-    return Native(addresses, unlocked, locked, engine)
+    unlocked, locked = ctypes.CFUNCTYPE(None, ctypes.c_size_t), ctypes.PYFUNCTYPE(None, ctypes.c_size_t)
+    run, gemm = (engine.get_function_address(name) for name in ("run", "gemm"))
+    return Native(addresses, unlocked(run), locked(run), unlocked(gemm), locked(gemm), engine)
 
 
 def _name_library(llvm: Any, dtype: str) -> None:

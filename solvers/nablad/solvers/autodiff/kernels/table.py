@@ -10,6 +10,7 @@ they cost there, five to ten times an exponential; they keep a kernel in one pie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from nablad.solvers.autodiff.kernels import elementary as e
@@ -100,6 +101,15 @@ KERNELS: dict[str, Kernel] = {
     "logical_or": lambda x, y: e.truth(x) | e.truth(y),
     "logical_not": lambda x: ~e.truth(x),
 }
+
+INNER: dict[str, Kernel] = {
+    "copy": lambda x: x,
+    # From the sum of all smaller terms, the number of largest ones, and their exponent, which may be infinite or NaN.
+    "log_sum_exp_end": lambda others, count, m: (m.absolute() < math.inf).choose(
+        m + e.log1p(others + (count - 1.0)), m
+    ),
+}
+"""What programs need beside the rows of the language."""
 
 LIBRARY = (
     ("cbrt", 1),
