@@ -30,6 +30,7 @@ from nablad.expressions.dimension import concrete, row_size
 from nablad.solvers.autodiff.fusion import Fused, schedule
 from nablad.solvers.autodiff.kernels.gemm import product
 from nablad.solvers.autodiff.kernels.native import available
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, NativeSequence
 from nablad.solvers.autodiff.kernels.strips import Task
 from nablad.solvers.autodiff.kernels.vectors import LANES
 from nablad.solvers.autodiff.ops import MEANING, Array, Instruction
@@ -368,8 +369,10 @@ class _Bound:
         calls = [k for k, step in enumerate(plan.steps) if isinstance(step, FusedStep) or step.slot is not None]
         self._call_of = {k: place for place, k in enumerate(calls)}
         self._tasks: dict[int, Task] = {}
-        self._keep: dict[int, Any] = {}
-        self.program: list[Instruction] = [_NOTHING] * len(calls)
+        self._copies: dict[int, list[tuple[Array, Array]]] = {}
+        self._calls: list[Instruction | NativeCall] = [_NOTHING] * len(calls)
+        self.program: list[Instruction] = []
+        self._sequences: list[NativeSequence] = []
         self._stale = set(range(len(plan.steps)))
 
     def give(self, inputs: Sequence[Array], sums: Sequence[Array]) -> None:
@@ -392,9 +395,33 @@ class _Bound:
         for k in sorted(stale):
             step_ = self._plan.steps[k]
             if isinstance(step_, FusedStep):
-                self.program[self._call_of[k]] = self._bind_group(k, step_)
+                self._calls[self._call_of[k]] = self._bind_group(k, step_)
             else:
                 self._bind(k, step_)
+        self._write_program()
+
+    def _write_program(self) -> None:
+        """Native calls that follow upon each other as one."""
+        self.program, self._sequences = [], []
+        together: list[NativeCall] = []
+        copies = {self._call_of[k]: found for k, found in self._copies.items() if found}
+        for place, call in enumerate(self._calls):
+            if place in copies or not isinstance(call, NativeCall):
+                self._close(together)
+                together = []
+            if place in copies:
+                self.program.append((_copy, (copies[place],)))
+            if isinstance(call, NativeCall):
+                together.append(call)
+            else:
+                self.program.append(call)
+        self._close(together)
+
+    def _close(self, together: list[NativeCall]) -> None:
+        if together:
+            sequence = NativeSequence(together)
+            self._sequences.append(sequence)
+            self.program.append((sequence.call, sequence.arguments))
 
     def _bind(self, index: int, step: Step) -> None:
         arrays = [self.values[k] for k in step.operands]
@@ -410,7 +437,7 @@ class _Bound:
             out = self.values[step.position] = self._array(step.slot, node.shape)
         scratch = MEANING[node.op].scratch
         temporary = None if step.scratch is None or scratch is None else self._array(step.scratch, scratch(node))
-        self.program[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
+        self._calls[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
 
     def _bind_product(self, index: int, step: Step, arrays: Sequence[Array]) -> bool:
         """A product by BLAS itself, which may add to a sum; False where numpy is to do it."""
@@ -422,12 +449,11 @@ class _Bound:
         made = product(arrays[0], arrays[1], out, 0.0 if sum_ is None else self._beta)
         if made is None:
             return False
-        self._keep[index] = made
         self.values[step.position] = out
-        self.program[self._call_of[index]] = made.call, made.arguments
+        self._calls[self._call_of[index]] = made.native
         return True
 
-    def _bind_group(self, index: int, step: FusedStep) -> Instruction:
+    def _bind_group(self, index: int, step: FusedStep) -> NativeCall:
         group = step.group
         task = self._tasks.get(index)
         if task is None:
@@ -444,19 +470,17 @@ class _Bound:
                 copies.append((gapless, array))
                 array = gapless
             task.give(place, array)
-        if copies:
-            return _copy_and_call, (copies, task.call, task.arguments)
-        return task.call, task.arguments
+        self._copies[index] = copies
+        return task.native
 
     def _array(self, slot: int, shape: Shape) -> Array:
         power, size = row_size(shape)
         return self._buffers[slot][: self._rows**power * size].reshape(concrete(shape, self._rows))
 
 
-def _copy_and_call(copies: Sequence[tuple[Array, Array]], call: Any, arguments: tuple[int, ...]) -> None:
+def _copy(copies: Sequence[tuple[Array, Array]]) -> None:
     for gapless, array in copies:
         np.copyto(gapless, array)
-    call(*arguments)
 
 
 class Workspace:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from scipy.linalg import cython_blas
 
 from nablad.solvers.autodiff.kernels.native import native
+from nablad.solvers.autodiff.kernels.sequence import NativeCall
 
 Array = NDArray[Any]
 
 _ROUTINES = {"float64": "dgemm", "float32": "sgemm"}
-SHORT = 200_000
-"""Multiplications up to which a call keeps the interpreter's lock: some ten microseconds."""
+NANOSECONDS = 0.06
+"""For each multiplication, about."""
 _LETTERS = np.array([ord("N"), ord("T")], np.uint8)
 
 
@@ -44,7 +45,7 @@ def _routine(dtype: str) -> int | None:
 
 
 class Product:
-    """C = A B + beta C for matrices in row order; `call(*arguments)` computes it. Made by `product`."""
+    """C = A B + beta C for matrices in row order; `native` computes it. Made by `product`."""
 
     def __init__(self, a: tuple[Array, str, int], b: tuple[Array, str, int], out: Array, beta: float) -> None:
         (m, n), k = out.shape, a[0].shape[1]
@@ -74,8 +75,8 @@ class Product:
             ],
             np.int64,
         )
-        self.call = code.gemm_locked if m * n * k <= SHORT else code.gemm
-        self.arguments = (_address(self._task),)
+        time = NANOSECONDS * m * n * k
+        self.native = NativeCall(code, code.addresses["gemm"], _address(self._task), time, self)
 
 
 def product(a: Array, b: Array, out: Array, beta: float) -> Product | None:

@@ -9,7 +9,7 @@ then one under a mask, so that nothing beyond n is read or written.
     sum_rows, max_rows      out[r] = over a[r width ... (r + 1) width)        r < n
 
 `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
-(gemm.py).
+(gemm.py); `sequence` makes several such calls (sequence.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def module(lanes: Lanes) -> str:
     repeats = [
         _REPEAT.replace("NAME", name).replace("EACH", each).replace("STEP", step) for name, each, step in REPEATS
     ]
-    texts = [*declared, *(text for text, _ in parts), *repeats, _EXECUTE, _RUN, _multiply(), _UNLIKELY]
+    texts = [*declared, *(text for text, _ in parts), *repeats, _EXECUTE, _RUN, _gemm(), _SEQUENCE, _UNLIKELY]
     return "\n".join(texts).replace("SCALAR", lanes.scalar)
 
 
@@ -324,7 +324,7 @@ finish:
 }"""
 
 
-def _multiply() -> str:
+def _gemm() -> str:
     """Call the routine at the head of the task with the thirteen addresses that follow it."""
     lines = ["  %routine = load ptr, ptr %task"]
     for k in range(1, 14):
@@ -342,5 +342,28 @@ def _multiply() -> str:
         ]
     )
 
+
+_SEQUENCE = """define void @sequence(ptr %calls) {
+entry:
+  %count = load i64, ptr %calls
+  br label %test
+test:
+  %k = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %more = icmp ult i64 %k, %count
+  br i1 %more, label %loop, label %done
+loop:
+  %twice = mul i64 %k, 2
+  %first = add i64 %twice, 1
+  %second = add i64 %twice, 2
+  %pf = getelementptr i64, ptr %calls, i64 %first
+  %pt = getelementptr i64, ptr %calls, i64 %second
+  %function = load ptr, ptr %pf
+  %task = load ptr, ptr %pt
+  call void %function(ptr %task)
+  %next = add i64 %k, 1
+  br label %test
+done:
+  ret void
+}"""
 
 _UNLIKELY = '!0 = !{!"branch_weights", i32 1, i32 2000}\n'

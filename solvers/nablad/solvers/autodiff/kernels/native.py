@@ -31,13 +31,10 @@ class Native:
     """The functions of one dtype by their addresses."""
 
     addresses: dict[str, int]
-    run: Callable[[int], None]
-    """Steps through the task at this address, without the interpreter's lock."""
-    run_locked: Callable[[int], None]
-    """The same with the lock held: for short tasks, in which no other thread need be let in."""
-    gemm: Callable[[int], None]
-    """Calls BLAS as the task at this address says (gemm.py), without the lock."""
-    gemm_locked: Callable[[int], None]
+    sequence: Callable[[int], None]
+    """Makes the calls that stand at this address (sequence.py), without the interpreter's lock."""
+    sequence_locked: Callable[[int], None]
+    """The same with the lock held."""
     keep: Any
     """The engine, which owns the code."""
 
@@ -103,11 +100,11 @@ def _compile(dtype: str) -> Native:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
-    names = [*KERNELS, *INNER, "fill", *REDUCTIONS, *(name for name, _, _ in REPEATS)]
+    names = [*KERNELS, *INNER, "fill", *REDUCTIONS, *(name for name, _, _ in REPEATS), "run", "gemm"]
     addresses = {name: engine.get_function_address(name) for name in names}
+    sequence = engine.get_function_address("sequence")
     unlocked, locked = ctypes.CFUNCTYPE(None, ctypes.c_size_t), ctypes.PYFUNCTYPE(None, ctypes.c_size_t)
-    run, gemm = (engine.get_function_address(name) for name in ("run", "gemm"))
-    return Native(addresses, unlocked(run), locked(run), unlocked(gemm), locked(gemm), engine)
+    return Native(addresses, unlocked(sequence), locked(sequence), engine)
 
 
 def _name_library(llvm: Any, dtype: str) -> None:

@@ -21,7 +21,7 @@ reads. Cost: a call of some nanoseconds for each op and strip.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from nablad.expressions import Shape
 from nablad.expressions.dimension import concrete
 from nablad.solvers.autodiff.kernels.native import native
+from nablad.solvers.autodiff.kernels.sequence import NativeCall
 
 Array = NDArray[Any]
 Kind = Literal["full", "row", "column", "scalar"]
@@ -40,8 +41,8 @@ STRIP = 512
 """Elements of a strip: a few of them fit into the first-level cache, and a call costs little beside one."""
 WIDEST = 4096
 """Columns that a row may have to be reduced: it is then one strip."""
-SHORT = 30_000
-"""Elements times ops up to which a task keeps the interpreter's lock: about 10 microseconds."""
+NANOSECONDS = 0.5
+"""For each element and op, about."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,12 @@ CONSTANT, BY_ROWS, BY_ALL = 0, 1, 2
 
 
 class Task:
-    """A strip program on given arrays: `call(*arguments)` runs it. `give` tells where each operand is."""
+    """A strip program on given arrays: `native` runs it. `give` tells where each operand is."""
 
     def __init__(
         self, program: StripProgram, dtype: np.dtype[Any], results: Sequence[Array], rows: int, arena: Array
     ) -> None:
-        self._native = native(dtype.name)
+        self._native = code = native(dtype.name)
         self._layout = layout = program.layout(rows)
         self._size = dtype.itemsize
         self._free = _address(arena)
@@ -140,8 +141,7 @@ class Task:
         before, body, after = self._lines(program, [_address(x) for x in results], dtype)
         self._task = self._encode(before, body, after)
         elements = layout.rows * layout.width * len(program.code)
-        self.call: Callable[[int], None] = self._native.run_locked if elements <= SHORT else self._native.run
-        self.arguments = (_address(self._task),)
+        self.native = NativeCall(code, code.addresses["run"], _address(self._task), NANOSECONDS * elements, self)
 
     def give(self, operand: int, array: Array) -> None:
         """Read this operand from here: contiguous, of the task's dtype."""
