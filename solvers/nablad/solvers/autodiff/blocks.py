@@ -37,8 +37,8 @@ LARGE_SUMS = 1 << 20
 """Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
 REMEMBERED_BLOCKS = 64
 """Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
-CACHE_BUDGET = 1 << 20
-"""Bytes of live buffers and inputs for one block: the order of a core's second-level cache."""
+CACHE_BUDGET = 2 << 20
+"""Bytes of live buffers and inputs for one block: between a core's second-level cache and its share of the third."""
 BLOCK_ROWS = (64, 8192)
 BLOCK_LIMIT = 256 << 20
 """Bytes that no block exceeds while it has more than one row, whatever BLOCK_ROWS says."""

@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable
 
 from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, Kernel
-from nablad.solvers.autodiff.kernels.vectors import Lanes, Truth, Vector, Writer
+from nablad.solvers.autodiff.kernels.vectors import Lanes, Loaded, Truth, Vector, Writer
 
 ARGUMENTS = "ptr %out, ptr %a, ptr %b, ptr %c, i64 %n, i64 %width"
 
@@ -71,7 +71,7 @@ def _over(writer: Writer, body: Callable[[Load], Vector]) -> None:
 
     def at(index: str, mask: str | None) -> None:
         def load(base: str) -> Vector:
-            return _load(writer, base, index, mask, 1.0)
+            return Loaded(writer, lambda: _load(writer, base, index, mask, 1.0).name)
 
         result = body(load).name
         place = writer.put(f"getelementptr {lanes.scalar}, ptr %out, i64 {index}")

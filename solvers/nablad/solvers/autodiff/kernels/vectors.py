@@ -307,5 +307,20 @@ class Vector:
         return total
 
 
+class Loaded(Vector):
+    """An operand in memory, read where it is first used: what only a rare branch needs is read only there."""
+
+    def __init__(self, writer: Writer, read: Callable[[], str]) -> None:
+        object.__setattr__(self, "writer", writer)
+        object.__setattr__(self, "_read", read)
+
+    def __getattr__(self, attribute: str) -> str:
+        if attribute != "name":
+            raise AttributeError(attribute)
+        read: Callable[[], str] = object.__getattribute__(self, "_read")
+        object.__setattr__(self, "name", read())
+        return self.name
+
+
 def _vector(writer: Writer, value: Vector | float) -> Vector:
     return value if isinstance(value, Vector) else writer.constant(float(value))
