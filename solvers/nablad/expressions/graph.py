@@ -95,17 +95,23 @@ def make(op: str, operands: Sequence[Node] = (), attributes: tuple[Any, ...] = (
 
     Raises ShapeError where the operands do not fit, KeyError for an op that the table does not have.
     """
-    operands = tuple(operands)
-    spec = OPS[op]
+    if operands.__class__ is not tuple:
+        operands = tuple(operands)
     key = (op, operands, attributes)
-    # A hit may die between look-up and use unless both happen under the lock.
+    # A look-up and the call of what it finds are whole each under the interpreter's own lock, and a node that the call
+    # gives is held from then on: a hit needs no lock of ours.
+    entry = _interned.get(key)
+    node = None if entry is None else entry()
+    if node is not None:
+        return node
+    spec = OPS[op]
+    if spec.arity is not None and len(operands) != spec.arity:
+        raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
+    shape = spec.shape([n.shape for n in operands], attributes)
     with _lock:
         entry = _interned.get(key)
         node = None if entry is None else entry()
-        if node is None:
-            if spec.arity is not None and len(operands) != spec.arity:
-                raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
-            shape = spec.shape([n.shape for n in operands], attributes)
+        if node is None:  # nor has another thread made it meanwhile
             node = Node(op, operands, attributes, shape)
             fresh = _Entry(node, _forget)
             fresh.key = key
@@ -130,22 +136,20 @@ def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node
     """Every node that the outputs need, operands first, each once; not those in `stop`, nor what only they need."""
     order: list[Node] = []
     done: set[Node] = set(stop)
+    ready, finish, append = done.issuperset, done.add, order.append
     for output in outputs:
         stack = [output]
+        pop, push = stack.pop, stack.extend
         while stack:
             node = stack[-1]
             if node in done:
-                stack.pop()
-                continue
-            ready = True
-            for operand in reversed(node.operands):
-                if operand not in done:
-                    stack.append(operand)
-                    ready = False
-            if ready:
-                stack.pop()
-                done.add(node)
-                order.append(node)
+                pop()
+            elif ready(node.operands):
+                append(pop())
+                finish(node)
+            else:
+                # Those that are done are dropped when their turn comes, which is cheaper than to look before.
+                push(node.operands[::-1])
     return order
 
 
