@@ -267,13 +267,15 @@ class _Bound:
         if not self._stale and all(map(is_, inputs, self._given)):
             return
         stale, self._stale = self._stale, set()
+        first = bool(stale)
         for k, (array, known) in enumerate(zip(inputs, self._given, strict=True)):
             if array is not known:
                 self._given[k] = array
                 position = self._plan.inputs[k]
                 if position is not None:
                     self.values[position] = array
-                    stale.update(self._plan.rebound[k])
+                    if not first:  # where everything is bound anyway, nobody asks what reads which input
+                        stale.update(self._plan.rebound[k])
         for k in sorted(stale):
             self._bind(k)
 
