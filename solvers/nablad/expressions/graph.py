@@ -107,12 +107,25 @@ def make(op: str, operands: Sequence[Node] = (), attributes: tuple[Any, ...] = (
     spec = OPS[op]
     if spec.arity is not None and len(operands) != spec.arity:
         raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
-    shape = spec.shape([n.shape for n in operands], attributes)
+    return _intern(key, spec.shape([n.shape for n in operands], attributes))
+
+
+def remake(node: Node, operands: tuple[Node, ...]) -> Node:
+    """The node's op on other operands, with which its result is known to have the same shape: no rule is asked."""
+    if operands == node.operands:
+        return node
+    key = (node.op, operands, node.attributes)
+    entry = _interned.get(key)
+    found = None if entry is None else entry()
+    return _intern(key, node.shape) if found is None else found
+
+
+def _intern(key: tuple[str, tuple[Node, ...], tuple[Any, ...]], shape: Shape) -> Node:
     with _lock:
         entry = _interned.get(key)
         node = None if entry is None else entry()
         if node is None:  # nor has another thread made it meanwhile
-            node = Node(op, operands, attributes, shape)
+            node = Node(*key, shape)
             fresh = _Entry(node, _forget)
             fresh.key = key
             _interned[key] = fresh
@@ -160,13 +173,16 @@ def rebuild(
 ) -> tuple[Node, ...]:
     """The outputs with some nodes replaced; `make_node(old, new operands)` may rewrite what is rebuilt."""
     new: dict[Node, Node] = dict(replace)
+    if make_node is None:
+        alike = all(old.shape == stand_in.shape for old, stand_in in replace.items())
+        make_node = remake if alike else _made_again
     for node in topological(outputs, replace):
-        operands = tuple([new[operand] for operand in node.operands])
-        if make_node is not None:
-            new[node] = make_node(node, operands)
-        else:
-            new[node] = node if operands == node.operands else make(node.op, operands, node.attributes)
-    return tuple(new[node] for node in outputs)
+        new[node] = make_node(node, tuple([new[operand] for operand in node.operands]))
+    return tuple([new[node] for node in outputs])
+
+
+def _made_again(node: Node, operands: tuple[Node, ...]) -> Node:
+    return node if operands == node.operands else make(node.op, operands, node.attributes)
 
 
 @dataclass(frozen=True)

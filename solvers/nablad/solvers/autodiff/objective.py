@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
-from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler, is_sum_over_rows
+from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.checked import Checked, Nonfinite
 from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
@@ -79,7 +79,7 @@ class GraphObjective:
             residual=compiled.problem.residual is not None,
             affine=compiled.residual_class is Linearity.AFFINE,
             quadratic=compiled.objective_class is not Linearity.NONE,
-            separable=self.rows > 0 and is_sum_over_rows(compiled.program("value")),
+            separable=self.rows > 0 and compiled.is_sum_over_rows,
         )
 
     def value(self, theta: FloatArray) -> float:
