@@ -145,13 +145,13 @@ class Compiled:
         if self.problem.size <= low:
             return self.problem.size
         most = min(self.problem.size, high)
-        if DIRECTIONS_BUDGET // (64 * max(1, self._product_bytes)) >= most:
+        if DIRECTIONS_BUDGET // (64 * max(1, self.product_bytes)) >= most:
             return most
         per_row = max(1, self.program("hvp").body.bytes_per_row)
         return min(self.problem.size, max(low, min(high, DIRECTIONS_BUDGET // (64 * per_row))))
 
     @property
-    def _product_bytes(self) -> int:
+    def product_bytes(self) -> int:
         """No less than what a row of the product's program takes, without compiling one.
 
         That is as if every result had a buffer of its own, and two where a sign is taken out of it (simplify.py).
