@@ -64,6 +64,8 @@ class GraphObjective:
         self._threads = threads
         self._evaluators: dict[str, Evaluator] = {}
         self._samplers: dict[int, Sampler] = {}
+        self._basis: Array | None = None
+        """All directions of a Hessian that one pass computes."""
         self._by_rows = {x.name for x in compiled.problem.data if row_size(x.shape)[0]}
         self._fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
         self._theta = compiled.problem.parameters.name
@@ -253,6 +255,10 @@ class GraphObjective:
 
     def _batched_hessian(self, theta: FloatArray) -> Array:
         count = self._compiled.directions
+        if count == self.size:
+            if self._basis is None:
+                self._basis = np.eye(count, dtype=self.dtype)
+            return self._run("hessian", theta, directions=self._basis)[0]
         hessian = np.empty((self.size, self.size), self.dtype)
         for start in range(0, self.size, count):
             stop = min(start + count, self.size)
