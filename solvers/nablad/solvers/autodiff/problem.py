@@ -26,7 +26,7 @@ from nablad.solvers.autodiff.ops import MEANING
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import NODE_LIMIT
-from nablad.solvers.autodiff.structure import Linearity, linearity
+from nablad.solvers.autodiff.structure import Linearity, class_of, degrees
 from nablad.solvers.autodiff.transform import gradient, jvp
 
 DIRECTIONS_BUDGET = 4 << 20
@@ -102,12 +102,19 @@ class Compiled:
         parts = [x for x in (self.problem.residual, self.problem.penalty) if x is not None]
         if not parts:
             return Linearity.NONE
-        classes = {linearity(x, [self.problem.parameters]) for x in parts}
+        classes = {class_of(self._degrees[x]) for x in parts}
         return Linearity.AFFINE if classes <= {Linearity.AFFINE, Linearity.CONSTANT} else Linearity.NONE
 
     @cached_property
     def objective_class(self) -> Linearity:
-        return linearity(self.problem.objective, [self.problem.parameters])
+        return class_of(self._degrees[self.problem.objective])
+
+    @cached_property
+    def _degrees(self) -> dict[Node, float]:
+        """In theta, of the objective and of the residual's parts: found in one walk."""
+        outputs = [self.problem.objective, *self.residual_parts()]
+        found = degrees(outputs, [self.problem.parameters])
+        return {x: found[x] for x in outputs}
 
     @cached_property
     def is_sum_over_rows(self) -> bool:
