@@ -17,6 +17,7 @@ import numpy as np
 
 from nablad.expressions import OPS, ROWS, Graph, Node, Shape, constant, input_node, make, topological
 from nablad.expressions.attributes import check_attributes, check_operands
+from nablad.expressions.collecting import collection_put_off
 from nablad.expressions.dimension import concrete, describe
 from nablad.expressions.labels import Labels
 from nablad.v1 import expression_pb2, tensor_pb2
@@ -155,8 +156,9 @@ def decode(
         raise GraphError(join(field, "nodes"), f"has {len(message.nodes)}; at most {limits.nodes} are allowed")
     reader = _Reader(parameters, data, field)
     reader.read_constants(message.constants, constants, limits.constant_bytes)
-    for position, sent in enumerate(message.nodes):
-        reader.read_node(position, sent)
+    with collection_put_off():
+        for position, sent in enumerate(message.nodes):
+            reader.read_node(position, sent)
     if message.output >= len(reader.nodes):
         raise GraphError(join(field, "output"), f"is {message.output}; there are {len(reader.nodes)} nodes")
     inputs = [reader.inputs.get(name) or input_node(name, shape, "parameter") for name, shape in parameters.items()]

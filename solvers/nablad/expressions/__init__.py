@@ -7,7 +7,7 @@ Needs numpy only, so that a client can write and check a model without the engin
 from nablad.expressions import functions, indexing, numpy_functions, stacking, symbols
 from nablad.expressions.definition import InvalidName, TooManyNodes, Traced, by_rows
 from nablad.expressions.dimension import ROWS, Dimension, Shape, ShapeError
-from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, topological
+from nablad.expressions.graph import Graph, Node, constant, input_node, make, rebuild, remake, topological
 from nablad.expressions.labels import Labels
 from nablad.expressions.parser import ExpressionError, parse
 from nablad.expressions.symbol import Symbol, apply, data, lift, parameter
@@ -40,6 +40,7 @@ __all__ = [
     "parameter",
     "parse",
     "rebuild",
+    "remake",
     "topological",
     "trace",
 ]

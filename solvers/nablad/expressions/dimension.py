@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 
 class _Rows(enum.Enum):
     ROWS = "N"
+
+    # An Enum's own hashes its name in Python at each look-up of a shape; there is one member, and it is itself.
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return "N"
@@ -22,6 +26,9 @@ ROWS: Final = _Rows.ROWS
 
 Dimension = int | Literal[_Rows.ROWS]
 Shape = tuple[Dimension, ...]
+
+KEPT = 4096
+"""Results remembered of a rule that is asked the same of the same few shapes for every node of a graph."""
 
 
 class ShapeError(ValueError):
@@ -43,8 +50,11 @@ def describe(shape: Shape) -> str:
 def broadcast(op: str, shapes: Iterable[Shape]) -> Shape:
     """The shape that numpy's broadcasting gives to one or more shapes. Raises ShapeError naming `op`."""
     shapes = tuple(shapes)
-    if shapes.count(shapes[0]) == len(shapes):
-        return shapes[0]
+    return shapes[0] if shapes.count(shapes[0]) == len(shapes) else _stretched(op, shapes)
+
+
+@lru_cache(KEPT)
+def _stretched(op: str, shapes: tuple[Shape, ...]) -> Shape:
     rank = max(len(s) for s in shapes)
     result: list[Dimension] = [1] * rank
     for shape in shapes:
@@ -63,6 +73,7 @@ def rows_axis(shape: Shape) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
+@lru_cache(KEPT)
 def row_size(shape: Shape) -> tuple[int, int]:
     """(power, size) such that an array of this shape has N**power * size elements."""
     power, size = 0, 1
@@ -78,6 +89,6 @@ def concrete(value: Any, rows: int) -> Any:
     """The same shape, or any nest of tuples holding shapes, with ROWS bound to a number."""
     if value is ROWS:
         return rows
-    if isinstance(value, tuple):
-        return tuple(concrete(item, rows) for item in value)
+    if isinstance(value, tuple) and value:
+        return tuple([concrete(item, rows) for item in value])
     return value

@@ -95,18 +95,37 @@ def make(op: str, operands: Sequence[Node] = (), attributes: tuple[Any, ...] = (
 
     Raises ShapeError where the operands do not fit, KeyError for an op that the table does not have.
     """
-    operands = tuple(operands)
-    spec = OPS[op]
+    if operands.__class__ is not tuple:
+        operands = tuple(operands)
     key = (op, operands, attributes)
-    # A hit may die between look-up and use unless both happen under the lock.
+    # A look-up and the call of what it finds are whole each under the interpreter's own lock, and a node that the call
+    # gives is held from then on: a hit needs no lock of ours.
+    entry = _interned.get(key)
+    node = None if entry is None else entry()
+    if node is not None:
+        return node
+    spec = OPS[op]
+    if spec.arity is not None and len(operands) != spec.arity:
+        raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
+    return _intern(key, spec.shape([n.shape for n in operands], attributes))
+
+
+def remake(node: Node, operands: tuple[Node, ...]) -> Node:
+    """The node's op on other operands, with which its result is known to have the same shape: no rule is asked."""
+    if operands == node.operands:
+        return node
+    key = (node.op, operands, node.attributes)
+    entry = _interned.get(key)
+    found = None if entry is None else entry()
+    return _intern(key, node.shape) if found is None else found
+
+
+def _intern(key: tuple[str, tuple[Node, ...], tuple[Any, ...]], shape: Shape) -> Node:
     with _lock:
         entry = _interned.get(key)
         node = None if entry is None else entry()
-        if node is None:
-            if spec.arity is not None and len(operands) != spec.arity:
-                raise ShapeError(op, (n.shape for n in operands), f"takes {spec.arity} operands")
-            shape = spec.shape([n.shape for n in operands], attributes)
-            node = Node(op, operands, attributes, shape)
+        if node is None:  # nor has another thread made it meanwhile
+            node = Node(*key, shape)
             fresh = _Entry(node, _forget)
             fresh.key = key
             _interned[key] = fresh
@@ -130,22 +149,20 @@ def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node
     """Every node that the outputs need, operands first, each once; not those in `stop`, nor what only they need."""
     order: list[Node] = []
     done: set[Node] = set(stop)
+    ready, finish, append = done.issuperset, done.add, order.append
     for output in outputs:
         stack = [output]
+        pop, push = stack.pop, stack.extend
         while stack:
             node = stack[-1]
             if node in done:
-                stack.pop()
-                continue
-            ready = True
-            for operand in reversed(node.operands):
-                if operand not in done:
-                    stack.append(operand)
-                    ready = False
-            if ready:
-                stack.pop()
-                done.add(node)
-                order.append(node)
+                pop()
+            elif ready(node.operands):
+                append(pop())
+                finish(node)
+            else:
+                # Those that are done are dropped when their turn comes, which is cheaper than to look before.
+                push(node.operands[::-1])
     return order
 
 
@@ -156,13 +173,16 @@ def rebuild(
 ) -> tuple[Node, ...]:
     """The outputs with some nodes replaced; `make_node(old, new operands)` may rewrite what is rebuilt."""
     new: dict[Node, Node] = dict(replace)
+    if make_node is None:
+        alike = all(old.shape == stand_in.shape for old, stand_in in replace.items())
+        make_node = remake if alike else _made_again
     for node in topological(outputs, replace):
-        operands = tuple([new[operand] for operand in node.operands])
-        if make_node is not None:
-            new[node] = make_node(node, operands)
-        else:
-            new[node] = node if operands == node.operands else make(node.op, operands, node.attributes)
-    return tuple(new[node] for node in outputs)
+        new[node] = make_node(node, tuple([new[operand] for operand in node.operands]))
+    return tuple([new[node] for node in outputs])
+
+
+def _made_again(node: Node, operands: tuple[Node, ...]) -> Node:
+    return node if operands == node.operands else make(node.op, operands, node.attributes)
 
 
 @dataclass(frozen=True)

@@ -321,7 +321,7 @@ def is_comparison(node: Node) -> bool:
 
 def number(value: Operand) -> Node:
     """`lift`, with the truth of a comparison as 0 or 1."""
-    node = lift(value)
+    node = value.node if value.__class__ is Symbol else lift(value)
     return apply("where", node, 1.0, 0.0).node if node.op in _TRUTHS else node
 
 
@@ -337,7 +337,10 @@ def apply(op: str, *operands: Operand, attributes: tuple[object, ...] = ()) -> S
     Truths count as 0 or 1 where the op reads numbers; numbers as whether they are other than 0 where it reads truths.
     """
     truths = OPS[op].truths
-    nodes = [truth(x) if place in truths else number(x) for place, x in enumerate(operands)]
+    if truths:
+        nodes = [truth(x) if place in truths else number(x) for place, x in enumerate(operands)]
+    else:
+        nodes = [number(x) for x in operands]
     return made(op, nodes, attributes)
 
 

@@ -24,20 +24,25 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.expressions import Graph
 from nablad.solvers.autodiff.blocks import Evaluator, Program
 from nablad.solvers.autodiff.ops import Array
-from nablad.solvers.autodiff.structure import degree
+from nablad.solvers.autodiff.rows import classify
+from nablad.solvers.autodiff.structure import degrees
 from nablad.solvers.objective import FloatArray
 
 LENGTHS_KEPT = 4
 """Numbers of rows whose buffers an objective keeps: a pass over the data needs two, the last batch being shorter."""
 
 
-def is_sum_over_rows(program: Program) -> bool:
-    """Whether the outputs are proven to be affine in sums over data rows."""
-    tail = program.tail.graph
-    sums = tail.inputs[: program.sums]
-    return program.separable and all(degree(output, sums) <= 1.0 for output in tail.outputs)
+def is_sum_over_rows(graph: Graph) -> bool:
+    """Whether the outputs are proven to be affine in sums over data rows. Nothing is compiled for it."""
+    classes = classify(graph)
+    if classes is None:
+        return False
+    sums = [node for node, found in classes.items() if found == "sum"]
+    found = degrees(graph.outputs, sums)
+    return all(found[output] <= 1.0 for output in graph.outputs)
 
 
 class Sampler:

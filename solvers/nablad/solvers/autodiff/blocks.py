@@ -114,7 +114,11 @@ class Program:
 
 def compile_program(graph: Graph, dtype: np.dtype[Any]) -> Program:
     """Simplify, split by rows where that is provably right, and plan."""
-    graph = simplify(graph)
+    return plan_program(simplify(graph), dtype)
+
+
+def plan_program(graph: Graph, dtype: np.dtype[Any]) -> Program:
+    """The same of a graph that is simplified already."""
     parts = split(graph)
     separable = parts is not None
     if parts is None:

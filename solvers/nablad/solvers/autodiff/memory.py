@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from nablad.expressions import Graph, Node, topological
+from nablad.expressions.collecting import collection_put_off
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -53,8 +54,9 @@ class Memory:
                     found: Result = self._results[key][0]
                     return found
             # Two threads may do the same work at the same time; the results are equal.
-            found = function(*arguments, **named)
-            weight = max(self._least, len(topological(_nodes(arguments) | _nodes(found))))
+            with collection_put_off():
+                found = function(*arguments, **named)
+                weight = max(self._least, len(topological(_nodes(arguments) | _nodes(found))))
             with self._lock:
                 self._forget(key)
                 self._results[key] = found, weight

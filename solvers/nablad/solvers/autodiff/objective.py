@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nablad.expressions import Node
 from nablad.expressions.dimension import row_size
-from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler, is_sum_over_rows
+from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.checked import Checked, Nonfinite
 from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
@@ -64,6 +64,8 @@ class GraphObjective:
         self._threads = threads
         self._evaluators: dict[str, Evaluator] = {}
         self._samplers: dict[int, Sampler] = {}
+        self._basis: Array | None = None
+        """All directions of a Hessian that one pass computes."""
         self._by_rows = {x.name for x in compiled.problem.data if row_size(x.shape)[0]}
         self._fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
         self._theta = compiled.problem.parameters.name
@@ -79,7 +81,7 @@ class GraphObjective:
             residual=compiled.problem.residual is not None,
             affine=compiled.residual_class is Linearity.AFFINE,
             quadratic=compiled.objective_class is not Linearity.NONE,
-            separable=self.rows > 0 and is_sum_over_rows(compiled.program("value")),
+            separable=self.rows > 0 and compiled.is_sum_over_rows,
         )
 
     def value(self, theta: FloatArray) -> float:
@@ -253,6 +255,10 @@ class GraphObjective:
 
     def _batched_hessian(self, theta: FloatArray) -> Array:
         count = self._compiled.directions
+        if count == self.size:
+            if self._basis is None:
+                self._basis = np.eye(count, dtype=self.dtype)
+            return self._run("hessian", theta, directions=self._basis)[0]
         hessian = np.empty((self.size, self.size), self.dtype)
         for start in range(0, self.size, count):
             stop = min(start + count, self.size)

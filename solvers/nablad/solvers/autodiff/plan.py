@@ -379,6 +379,7 @@ class _Bound:
         if not self._stale and sums is self._sums and all(map(is_, inputs, self._given)):
             return
         stale, self._stale = self._stale, set()
+        everything = bool(stale)
         if sums is not self._sums:
             self._sums = sums
             for step, array in zip(self._plan.products, sums, strict=False):
@@ -391,7 +392,8 @@ class _Bound:
                 position = self._plan.inputs[k]
                 if position is not None:
                     self.values[position] = array
-                    stale.update(self._plan.rebound[k])
+                    if not everything:  # where all is bound anyway, nobody asks what reads which input
+                        stale.update(self._plan.rebound[k])
         for k in sorted(stale):
             step_ = self._plan.steps[k]
             if isinstance(step_, FusedStep):

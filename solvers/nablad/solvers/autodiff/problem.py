@@ -16,14 +16,17 @@ import numpy as np
 
 from nablad.expressions import Graph, Node, Symbol, topological
 from nablad.expressions import symbols as s
+from nablad.expressions.collecting import collection_put_off
 from nablad.expressions.dimension import row_size
+from nablad.solvers.autodiff.batches import is_sum_over_rows
 from nablad.solvers.autodiff.batching import batch
-from nablad.solvers.autodiff.blocks import Program, compile_program
+from nablad.solvers.autodiff.blocks import Program, compile_program, plan_program
 from nablad.solvers.autodiff.linearize import KeptProduct, keep
+from nablad.solvers.autodiff.ops import MEANING
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import NODE_LIMIT
-from nablad.solvers.autodiff.structure import Linearity, linearity
+from nablad.solvers.autodiff.structure import Linearity, class_of, degrees
 from nablad.solvers.autodiff.transform import gradient, jvp
 
 DIRECTIONS_BUDGET = 4 << 20
@@ -71,6 +74,8 @@ class Compiled:
         self.problem = problem
         self.dtype = dtype
         self._programs: dict[str, Program] = {}
+        self._simplified: dict[Node, Node] = {}
+        """What nodes of the objective, its gradient and the residual become: they are parts of all the other graphs."""
         self._lock = threading.RLock()
 
     def program(self, name: str) -> Program:
@@ -80,8 +85,13 @@ class Compiled:
         """
         with self._lock:
             if name not in self._programs:
-                self._programs[name] = compile_program(_BUILDERS[name](self), self.dtype)
+                with collection_put_off():
+                    self._programs[name] = plan_program(self._simplify(name, _BUILDERS[name](self)), self.dtype)
             return self._programs[name]
+
+    def _simplify(self, name: str, graph: Graph) -> Graph:
+        # Graphs that nothing else is derived from leave nothing here, so that their nodes may go.
+        return simplify(graph, self._simplified if name in _SHARED else dict(self._simplified))
 
     @cached_property
     def gradient(self) -> Symbol:
@@ -92,12 +102,25 @@ class Compiled:
         parts = [x for x in (self.problem.residual, self.problem.penalty) if x is not None]
         if not parts:
             return Linearity.NONE
-        classes = {linearity(x, [self.problem.parameters]) for x in parts}
+        classes = {class_of(self._degrees[x]) for x in parts}
         return Linearity.AFFINE if classes <= {Linearity.AFFINE, Linearity.CONSTANT} else Linearity.NONE
 
     @cached_property
     def objective_class(self) -> Linearity:
-        return linearity(self.problem.objective, [self.problem.parameters])
+        return class_of(self._degrees[self.problem.objective])
+
+    @cached_property
+    def _degrees(self) -> dict[Node, float]:
+        """In theta, of the objective and of the residual's parts: found in one walk."""
+        outputs = [self.problem.objective, *self.residual_parts()]
+        found = degrees(outputs, [self.problem.parameters])
+        return {x: found[x] for x in outputs}
+
+    @cached_property
+    def is_sum_over_rows(self) -> bool:
+        """Whether the objective is proven to be affine in sums over data rows."""
+        with self._lock, collection_put_off():
+            return is_sum_over_rows(self._simplify("value", _value(self)))
 
     @cached_property
     def kept_product(self) -> KeptProduct | None:
@@ -128,12 +151,37 @@ class Compiled:
         low, high = DIRECTIONS
         if self.problem.size <= low:
             return self.problem.size
+        most = min(self.problem.size, high)
+        if DIRECTIONS_BUDGET // (64 * max(1, self.product_bytes)) >= most:
+            return most
         per_row = max(1, self.program("hvp").body.bytes_per_row)
         return min(self.problem.size, max(low, min(high, DIRECTIONS_BUDGET // (64 * per_row))))
 
+    @property
+    def product_bytes(self) -> int:
+        """No less than what a row of the product's program takes, without compiling one.
+
+        That is as if every result had a buffer of its own, and two where a sign is taken out of it (simplify.py).
+        """
+        graph = _hvp(self)
+        results = (node.shape for node in graph.nodes)
+        temporaries = (take(x) for x in graph.nodes if (take := MEANING[x.op].scratch) is not None)
+        elements = sum(size for power, size in map(row_size, (*results, *temporaries)) if power)
+        return 2 * elements * self.dtype.itemsize
+
+    @cached_property
+    def product(self) -> tuple[Node, Node]:
+        """H v, and v, both of shape (p,)."""
+        v = s.parameter("direction", self.problem.parameters.shape)
+        (product,) = jvp([self.gradient.node], {self.problem.parameters: v})
+        return product.node, v.node
+
     def graph(self, outputs: tuple[Node, ...], *extra: Node) -> Graph:
         """A graph of theta, the extra inputs, and the data that the outputs need."""
-        needed = set(topological(outputs))
+        graph = Graph((self.problem.parameters, *extra, *self.problem.data), outputs)
+        needed = set(graph.nodes)
+        if needed.issuperset(self.problem.data):
+            return graph
         return Graph((self.problem.parameters, *extra, *(x for x in self.problem.data if x in needed)), outputs)
 
     def residual_parts(self) -> tuple[Node, ...]:
@@ -149,9 +197,8 @@ def _value_and_gradient(compiled: Compiled) -> Graph:
 
 
 def _hvp(compiled: Compiled) -> Graph:
-    v = s.parameter("direction", compiled.problem.parameters.shape)
-    (product,) = jvp([compiled.gradient.node], {compiled.problem.parameters: v})
-    return compiled.graph((product.node,), v.node)
+    product, v = compiled.product
+    return compiled.graph((product,), v)
 
 
 def _hessian(compiled: Compiled) -> Graph:
@@ -159,10 +206,9 @@ def _hessian(compiled: Compiled) -> Graph:
 
     The exact Hessian of a layered spine, by one direction for each pre-activation, will be recognized here.
     """
-    v = s.parameter("direction", compiled.problem.parameters.shape)
     many = s.parameter("directions", (compiled.directions, compiled.problem.size))
-    (product,) = jvp([compiled.gradient.node], {compiled.problem.parameters: v})
-    (rows,) = batch([product.node], {v.node: many}, compiled.directions)
+    product, v = compiled.product
+    (rows,) = batch([product], {v: many}, compiled.directions)
     return compiled.graph((rows.node,), many.node)
 
 
@@ -222,6 +268,9 @@ def _prediction(compiled: Compiled) -> Graph:
     problem = compiled.problem
     return compiled.graph((problem.output if problem.predicted is None else problem.predicted,))
 
+
+_SHARED = ("value", "value_and_gradient", "residual")
+"""The graphs whose nodes stay as long as the problem does."""
 
 _BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
     "value": _value,

@@ -65,17 +65,13 @@ def split(graph: Graph) -> RowSplit | None:
         return None
     if all(found == "free" for found in classes.values()):
         return _all_free(graph)
-    readers: dict[Node, set[RowClass]] = {node: set() for node in graph.nodes}
-    for node in graph.nodes:
-        for operand in node.operands:
-            readers[operand].add(classes[node])
-    ends = set(graph.outputs)
+    # What the other classes read of the free part, and its own outputs.
+    wanted = {x for node in graph.nodes if classes[node] != "free" for x in node.operands}
+    wanted.update(graph.outputs)
     shared = [
         node
         for node in graph.nodes
-        if classes[node] == "free"
-        and node.op not in ("constant", "eye")
-        and (node in ends or readers[node] & {"row", "sum", "after"})
+        if classes[node] == "free" and node in wanted and node.op not in ("constant", "eye")
     ]
     sums = [node for node in graph.nodes if classes[node] == "sum"]
     gathered = list(dict.fromkeys(node for node in graph.outputs if classes[node] == "row"))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nablad.expressions import OPS, ROWS, Graph, Node, constant, make, rebuild
+from nablad.expressions import OPS, ROWS, Graph, Node, constant, make, remake, topological
 from nablad.expressions.dimension import broadcast, row_size
 from nablad.solvers.autodiff.ops import MEANING, Pointwise
 
@@ -27,9 +27,16 @@ FOLD_LIMIT = 4096
 """Constants up to this many elements are folded; larger ones are left to the plan's buffers."""
 
 
-def simplify(graph: Graph) -> Graph:
-    """The same function of the same inputs, by fewer nodes. One pass, operands first."""
-    return Graph(graph.inputs, rebuild(graph.outputs, {}, lambda node, operands: _rewrite(_renewed(node, operands))))
+def simplify(graph: Graph, known: dict[Node, Node] | None = None) -> Graph:
+    """The same function of the same inputs, by fewer nodes. One pass, operands first.
+
+    What a node becomes depends on what is below it alone. `known` tells it of nodes that another graph has in common
+    with this one, whose part below is then not looked at; what this pass finds is added.
+    """
+    new = {} if known is None else known
+    for node in topological(graph.outputs, new) if new else graph.nodes:
+        new[node] = _rewrite(_renewed(node, tuple([new[operand] for operand in node.operands])))
+    return Graph(graph.inputs, tuple([new[node] for node in graph.outputs]))
 
 
 _POINTWISE = frozenset(name for name, meaning in MEANING.items() if isinstance(meaning.derivative, Pointwise))
@@ -38,7 +45,7 @@ _POINTWISE = frozenset(name for name, meaning in MEANING.items() if isinstance(m
 def _renewed(node: Node, operands: tuple[Node, ...]) -> Node:
     if node.op in _POINTWISE and any(x.op == "broadcast_to" for x in operands):
         operands = _unstretched(node, operands)
-    return node if operands == node.operands else make(node.op, operands, node.attributes)
+    return remake(node, operands)
 
 
 def _rewrite(node: Node) -> Node:

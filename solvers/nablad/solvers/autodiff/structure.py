@@ -7,7 +7,6 @@ choose a faster way to the same numbers.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Iterable
 
 from nablad.expressions import Node, topological
@@ -23,19 +22,29 @@ class Linearity(enum.Enum):
     NONE = "none"
 
 
-def degree(output: Node, inputs: Iterable[Node]) -> float:
-    """An upper bound of the polynomial degree of the output in the inputs; infinity where it is no polynomial."""
-    degrees: dict[Node, float] = dict.fromkeys(inputs, 1.0)
-    for node in topological([output]):
-        if node not in degrees:
-            operands = [degrees[operand] for operand in node.operands]
+def degrees(outputs: Iterable[Node], inputs: Iterable[Node]) -> dict[Node, float]:
+    """An upper bound of each needed node's polynomial degree in the inputs; infinity where it is no polynomial."""
+    found: dict[Node, float] = dict.fromkeys(inputs, 1.0)
+    for node in topological(outputs):
+        if node not in found:
+            operands = [found[operand] for operand in node.operands]
             # inf * 0 would be NaN, and a constant operand keeps a constant result in every row.
-            degrees[node] = 0.0 if all(d == 0 for d in operands) else MEANING[node.op].degree(operands, node.attributes)
-    return degrees[output]
+            found[node] = MEANING[node.op].degree(operands, node.attributes) if any(operands) else 0.0
+    return found
+
+
+def degree(output: Node, inputs: Iterable[Node]) -> float:
+    """That of one output."""
+    return degrees([output], inputs)[output]
+
+
+_CLASSES = {0.0: Linearity.CONSTANT, 1.0: Linearity.AFFINE, 2.0: Linearity.QUADRATIC}
 
 
 def linearity(output: Node, inputs: Iterable[Node]) -> Linearity:
     """The class of the output as a function of the inputs."""
-    classes = {0.0: Linearity.CONSTANT, 1.0: Linearity.AFFINE, 2.0: Linearity.QUADRATIC}
-    found = degree(output, inputs)
-    return Linearity.NONE if math.isinf(found) else classes.get(found, Linearity.NONE)
+    return class_of(degree(output, inputs))
+
+
+def class_of(degree: float) -> Linearity:
+    return _CLASSES.get(degree, Linearity.NONE)

@@ -39,6 +39,7 @@ from nablad.expressions import (
     trace,
 )
 from nablad.expressions import symbols as s
+from nablad.expressions.collecting import collection_put_off
 from nablad.expressions.dimension import concrete, describe, row_size, rows_axis
 from nablad.expressions.tracing import SINGLE
 from nablad.solvers.autodiff.binding import bind_rows
@@ -100,7 +101,8 @@ class Expression(Model):
         self._rows = count_rows(graph, self._given)
         self._own_labels: dict[Node, str] = {}
         # Shapes that do not fit are found when the model is made.
-        self._problem = self._build()
+        with collection_put_off():
+            self._problem = self._build()
 
     @classmethod
     def parse(
@@ -155,7 +157,8 @@ class Expression(Model):
         arrays = checked_arrays(start, data or {}, response)
         columns = {name: arrays[f"data.{name}"].shape for name in data or {}}
         try:
-            traced = by_rows(build, columns, None if response is None else arrays["response"].shape)
+            with collection_put_off():
+                traced = by_rows(build, columns, None if response is None else arrays["response"].shape)
         except ExpressionError as error:
             raise InvalidModel(field, str(error)) from None
         except InvalidName as error:
