@@ -19,6 +19,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program
+from nablad.solvers.autodiff.layered import Layered, compile_layered
 from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
 from nablad.solvers.autodiff.simplify import simplify
@@ -123,6 +124,12 @@ class Compiled:
             return self._programs.setdefault("second_order", program)
 
     @cached_property
+    def layered(self) -> Layered | None:
+        """The Hessian by one direction for each pre-activation; None where the graph has no layered spine."""
+        problem = self.problem
+        return compile_layered(problem.objective, problem.parameters, problem.data, self.dtype)
+
+    @cached_property
     def directions(self) -> int:
         """How many rows of the Hessian one pass computes: as many as keep a block of the least size in cache."""
         low, high = DIRECTIONS
@@ -155,10 +162,7 @@ def _hvp(compiled: Compiled) -> Graph:
 
 
 def _hessian(compiled: Compiled) -> Graph:
-    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p).
-
-    The exact Hessian of a layered spine, by one direction for each pre-activation, will be recognized here.
-    """
+    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p)."""
     v = s.parameter("direction", compiled.problem.parameters.shape)
     many = s.parameter("directions", (compiled.directions, compiled.problem.size))
     (product,) = jvp([compiled.gradient.node], {compiled.problem.parameters: v})

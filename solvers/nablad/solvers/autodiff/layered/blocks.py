@@ -1,0 +1,182 @@
+"""Where the Hessian's blocks are summed, and from where each of its entries is then read.
+
+The block of layers l <= m is summed as T[(i, a), (j, b)], i and a units of layers l and m, j and b what enters them
+(with a 1 at the end where there is a bias): one matrix product over the rows. What comes of f_{m-1} depending on z_l is
+summed apart, as couplings. All lie in one flat array, the accumulator, so that stripes are added by one call.
+
+On the diagonal T is symmetric in i and a and in j and b, and only strips of pairs i <= a, j <= b are held: pairs whose
+first unit lies in a strip of STRIP units, whose second lies at its beginning or later. That is a little more than a
+quarter of the work.
+
+A Hessian is read from the accumulator through an index, tile by tile, each tile and its transpose in one go. Both
+triangles come from the same sums, so the result is exactly symmetric. Memory: p^2 / 2 numbers and a little more for the
+index, and as many for an accumulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nablad.solvers.autodiff.ops import Array
+
+STRIP = 8
+UNCUT = 16
+"""Widths up to this many units are not cut into strips: the calls would cost more than the work that they save."""
+TILE = 384
+"""Rows and columns of a tile of the Hessian: a tile and its index are 2.4 MB, the order of a core's cache."""
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Width:
+    """A layer's number of units, and of what enters it."""
+
+    units: int
+    fan_in: int
+    biased: bool
+
+    @property
+    def inputs(self) -> int:
+        """What enters with the 1 that a bias is the weight of."""
+        return self.fan_in + self.biased
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A matrix (rows, columns) in the accumulator."""
+
+    start: int
+    rows: int
+    columns: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.rows * self.columns
+
+    def of(self, accumulator: Array) -> Array:
+        return accumulator[self.start : self.stop].reshape(self.rows, self.columns)
+
+
+def strips(width: int) -> list[tuple[int, int]]:
+    """The units of each strip, (start, stop); by the width alone."""
+    if width <= UNCUT:
+        return [(0, width)]
+    return [(start, min(start + STRIP, width)) for start in range(0, width, STRIP)]
+
+
+def pairs_held(width: int) -> int:
+    """How many pairs of units the strips hold."""
+    return sum((stop - start) * (width - start) for start, stop in strips(width))
+
+
+def _places_of_pairs(width: int) -> Places:
+    """(width, width): where the strips hold a pair; the same for both orders."""
+    places = np.zeros((width, width), np.intp)
+    begin = 0
+    for start, stop in strips(width):
+        size = (stop - start) * (width - start)
+        places[start:stop, start:] = np.arange(begin, begin + size).reshape(stop - start, width - start)
+        begin += size
+    return np.triu(places) + np.triu(places, 1).T
+
+
+class Blocks:
+    """The accumulator's plan for a chain of layers. Immutable; by shapes only."""
+
+    def __init__(self, widths: Sequence[Width]) -> None:
+        self.widths = tuple(widths)
+        self.products: dict[tuple[int, int], Sum] = {}
+        self.couplings: dict[tuple[int, int], Sum] = {}
+        at = 0
+
+        def add(rows: int, columns: int) -> Sum:
+            nonlocal at
+            found = Sum(at, rows, columns)
+            at = found.stop
+            return found
+
+        for m, high in enumerate(self.widths):
+            for k, low in enumerate(self.widths[:m]):
+                self.products[k, m] = add(low.units * high.units, low.inputs * high.inputs)
+            self.products[m, m] = add(pairs_held(high.units), pairs_held(high.inputs))
+        for m, high in enumerate(self.widths):
+            for k, low in enumerate(self.widths[:m]):
+                rows = low.units if m == k + 1 else self.widths[m - 1].units * low.units
+                self.couplings[k, m] = add(rows, high.units * low.inputs)
+        self.read = self.couplings[0, 1].start if self.couplings else at
+        """Where the couplings begin: what the Hessian's entries are read from ends here."""
+        self.size = at + 1
+        """Numbers in an accumulator; the last one stays zero."""
+
+    @cached_property
+    def flops(self) -> int:
+        """Of the products and couplings, for each row."""
+        return 2 * sum(x.rows * x.columns for x in (*self.products.values(), *self.couplings.values()))
+
+    def couple(self, accumulator: Array) -> None:
+        """Add the couplings to the products that they belong to, in place."""
+        for (k, m), coupling in self.couplings.items():
+            low, high = self.widths[k], self.widths[m]
+            part = coupling.of(accumulator)
+            shape = (low.units, high.units, low.inputs, high.inputs)
+            product = self.products[k, m].of(accumulator).reshape(shape)[..., : self.widths[m - 1].units]
+            if m == k + 1:
+                # f_l depends on z_l unit by unit: b = i.
+                own = np.einsum("iaji->iaj", product)
+                np.add(own, part.reshape(own.shape), own)
+            else:
+                pairs = part.reshape(self.widths[m - 1].units, *shape[:3]).transpose(1, 2, 3, 0)
+                np.add(product, pairs, product)
+
+
+class Reader:
+    """Reads the Hessian (p, p) from an accumulator. Immutable, shared between threads.
+
+    `places[l]` (units, inputs) tells where a layer's parameters lie in theta.
+    """
+
+    def __init__(self, blocks: Blocks, places: Sequence[Places], size: int) -> None:
+        self.size = size
+        index = np.full((size, size), blocks.size - 1, np.intp)
+        for (k, m), product in blocks.products.items():
+            low, high = blocks.widths[k], blocks.widths[m]
+            if k == m:
+                units, inputs = _places_of_pairs(low.units), _places_of_pairs(low.inputs)
+            else:
+                units = np.arange(product.rows).reshape(low.units, high.units)
+                inputs = np.arange(product.columns).reshape(low.inputs, high.inputs)
+            where = product.start + units[:, None, :, None] * product.columns + inputs[None, :, None, :]
+            rows, columns = places[k].reshape(-1), places[m].reshape(-1)
+            block = where.reshape(rows.size, columns.size)
+            index[rows[:, None], columns] = block
+            if k != m:
+                index[columns[:, None], rows] = block.T
+        edges = [(start, min(start + TILE, size)) for start in range(0, size, TILE)]
+        self._tiles = [
+            (slice(*rows), slice(*columns), np.ascontiguousarray(index[slice(*rows), slice(*columns)]))
+            for k, rows in enumerate(edges)
+            for columns in edges[k:]
+        ]
+
+    def read(self, accumulator: Array, dtype: np.dtype[Any]) -> Array:
+        """The Hessian, a fresh array."""
+        hessian = np.empty((self.size, self.size), dtype)
+        # mode="clip" writes straight into `out`; every index is within.
+        if len(self._tiles) == 1:
+            np.take(accumulator, self._tiles[0][2], out=hessian, mode="clip")
+            return hessian
+        scratch = np.empty(TILE * TILE, dtype)
+        for rows, columns, index in self._tiles:
+            tile = scratch[: index.size].reshape(index.shape)
+            np.take(accumulator, index, out=tile, mode="clip")
+            hessian[rows, columns] = tile
+            if rows != columns:
+                hessian[columns, rows] = tile.T
+        return hessian
