@@ -19,7 +19,7 @@ from nablad.expressions import symbols as s
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program
-from nablad.solvers.autodiff.layered import Layered, compile_layered
+from nablad.solvers.autodiff.layered import Layered, compile_gram, compile_layered, jacobian_by_rows
 from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
 from nablad.solvers.autodiff.simplify import simplify
@@ -130,6 +130,22 @@ class Compiled:
         return compile_layered(problem.objective, problem.parameters, problem.data, self.dtype)
 
     @cached_property
+    def layered_gram(self) -> Layered | None:
+        """J'J of a residual the same way; None where there is no layered spine, or the residual does not fit it."""
+        problem, layered = self.problem, self.layered
+        if layered is None or problem.residual is None:
+            return None
+        return compile_gram(layered, problem.residual, problem.penalty, problem.data, self.dtype)
+
+    @cached_property
+    def reverse_jacobian(self) -> Symbol | None:
+        """dr/dtheta transposed (p, N, ...) of a layered residual by reverse mode; None for others, and affine ones."""
+        problem = self.problem
+        if self.residual_class is not Linearity.NONE or problem.residual is None or self.layered is None:
+            return None
+        return jacobian_by_rows(self.layered.spine, problem.residual, problem.parameters)
+
+    @cached_property
     def directions(self) -> int:
         """How many rows of the Hessian one pass computes: as many as keep a block of the least size in cache."""
         low, high = DIRECTIONS
@@ -213,13 +229,19 @@ def _residual(compiled: Compiled) -> Graph:
 
 
 def _jacobian(compiled: Compiled) -> Graph:
-    """Forward mode, all p basis vectors at once: r' as (p, N, ...) and (p, q), then the residuals themselves."""
+    """r' as (p, N, ...) and (p, q), then the residuals themselves.
+
+    Layers upon layers: reverse mode, row by row; else forward mode, all p basis vectors at once.
+    """
     size = compiled.problem.size
     parts = compiled.residual_parts()
+    by_rows = compiled.reverse_jacobian
+    pushed = parts if by_rows is None else parts[1:]
     v = s.parameter("direction", compiled.problem.parameters.shape)
-    columns = jvp(parts, {compiled.problem.parameters: v})
+    columns = jvp(pushed, {compiled.problem.parameters: v})
     batched = batch([x.node for x in columns], {v.node: s.eye(size)}, size)
-    return compiled.graph((*(x.node for x in batched), *parts))
+    derivatives = batched if by_rows is None else (by_rows, *batched)
+    return compiled.graph((*(x.node for x in derivatives), *parts))
 
 
 def _prediction(compiled: Compiled) -> Graph:

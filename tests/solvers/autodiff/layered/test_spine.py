@@ -234,7 +234,6 @@ def test_what_is_summed_is_one_product_for_a_pair_of_layers(depth: int, monkeypa
         objective.hessian(model.initial())
         assert set(sums.values()) == {depth * (depth + 1) // 2 + depth * (depth - 1) // 2}
         assert "hessian" not in objective._compiled._programs
-        assert objective._layered is not None
         chunk = next(iter(sums))
         counts[width] = len(chunk._program)
         assert model.size not in {x for _, arrays in chunk._program for a in arrays for x in np.shape(a)}
@@ -247,9 +246,8 @@ def test_a_second_call_binds_nothing() -> None:
     model = Network(X, Y, [Layer(5, "tanh"), Layer(1)], ridge=0.1)
     objective = model.objective()
     objective.hessian(model.initial())
-    assert objective._layered is not None
-    bound = dict(objective._layered._workers[0].curvature._bound)
-    penalty = objective._layered._constant_penalty
+    bound = dict(objective._layered["hessian"].sums.workers[0].curvature._bound)
+    penalty = objective._layered["hessian"].penalty.kept
     objective.hessian(2 * model.initial())
-    assert objective._layered._workers[0].curvature._bound == bound
-    assert objective._layered._constant_penalty is penalty is not None
+    assert objective._layered["hessian"].sums.workers[0].curvature._bound == bound
+    assert objective._layered["hessian"].penalty.kept is penalty is not None

@@ -2,7 +2,8 @@
 
 The block of layers l <= m is summed as T[(i, a), (j, b)], i and a units of layers l and m, j and b what enters them
 (with a 1 at the end where there is a bias): one matrix product over the rows. What comes of f_{m-1} depending on z_l is
-summed apart, as couplings. All lie in one flat array, the accumulator, so that stripes are added by one call.
+summed apart, as couplings. For Gauss-Newton's matrix there are none; J'r and r'r are summed beside it. All lie in one
+flat array, the accumulator, so that stripes are added by one call.
 
 On the diagonal T is symmetric in i and a and in j and b, and only strips of pairs i <= a, j <= b are held: pairs whose
 first unit lies in a strip of STRIP units, whose second lies at its beginning or later. That is a little more than a
@@ -88,10 +89,14 @@ def _places_of_pairs(width: int) -> Places:
 
 
 class Blocks:
-    """The accumulator's plan for a chain of layers. Immutable; by shapes only."""
+    """The accumulator's plan for a chain of layers. Immutable; by shapes only.
 
-    def __init__(self, widths: Sequence[Width]) -> None:
+    `residuals` is None for the Hessian; for Gauss-Newton's matrix, how many residuals a data row has.
+    """
+
+    def __init__(self, widths: Sequence[Width], residuals: int | None = None) -> None:
         self.widths = tuple(widths)
+        self.residuals = residuals
         self.products: dict[tuple[int, int], Sum] = {}
         self.couplings: dict[tuple[int, int], Sum] = {}
         at = 0
@@ -106,19 +111,28 @@ class Blocks:
             for k, low in enumerate(self.widths[:m]):
                 self.products[k, m] = add(low.units * high.units, low.inputs * high.inputs)
             self.products[m, m] = add(pairs_held(high.units), pairs_held(high.inputs))
-        for m, high in enumerate(self.widths):
+        coupled = self.widths if residuals is None else ()
+        for m, high in enumerate(coupled):
             for k, low in enumerate(self.widths[:m]):
                 rows = low.units if m == k + 1 else self.widths[m - 1].units * low.units
                 self.couplings[k, m] = add(rows, high.units * low.inputs)
-        self.read = self.couplings[0, 1].start if self.couplings else at
-        """Where the couplings begin: what the Hessian's entries are read from ends here."""
+        self.slopes = () if residuals is None else tuple(add(x.units, x.inputs) for x in self.widths)
+        """Of Gauss-Newton's matrix: df/dA, with df/db as its last column, in each layer."""
+        self.squares = None if residuals is None else add(1, 1)
+        """And r'r."""
         self.size = at + 1
         """Numbers in an accumulator; the last one stays zero."""
 
     @cached_property
     def flops(self) -> int:
         """Of the products and couplings, for each row."""
-        return 2 * sum(x.rows * x.columns for x in (*self.products.values(), *self.couplings.values()))
+        return 2 * sum(x.rows * x.columns for x in self.sums)
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        """All matrices in the accumulator."""
+        rest = () if self.squares is None else (*self.slopes, self.squares)
+        return (*self.products.values(), *self.couplings.values(), *rest)
 
     def couple(self, accumulator: Array) -> None:
         """Add the couplings to the products that they belong to, in place."""

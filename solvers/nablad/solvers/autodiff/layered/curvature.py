@@ -10,6 +10,8 @@ Dreyfus 2008)
 Arrays hold the data rows along their last axis, so that elementwise work runs over long contiguous lines, and every
 sum over the rows is G U' for U = f_{l-1} (x) f_{m-1}, both as matrices. Cost for each row and pair: 2 units_l units_m
 inputs_l inputs_m operations, about a quarter of that where l = m; for layers of w units all the rest is O(w^3).
+
+Gauss-Newton's matrix J'J of f = ||r||^2 is the same with M = (dr/dz_K)' (dr/dz_K), no u and no Q (Schraudolph 2002).
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ class Curvature:
         widths = blocks.widths
         self.weights = [np.empty((x.units, x.fan_in), dtype) for x in widths]
         self._flat = {name: np.empty(size * rows, dtype) for name, size in _sizes(blocks).items()}
-        sums = (*blocks.products.values(), *blocks.couplings.values())
-        self._part = np.empty(max(x.rows * x.columns for x in sums), dtype)
+        self._part = np.empty(max(x.rows * x.columns for x in blocks.sums), dtype)
         self._bound: dict[tuple[int, int, bool], _Chunk] = {}
 
     def add(self, outputs: Sequence[Array], rows: int, accumulator: Array, key: int, fresh: bool) -> None:
@@ -83,6 +84,7 @@ def _sizes(blocks: Blocks) -> dict[str, int]:
         "outer": max(x.inputs * max(y.inputs, y.units) for x in widths for y in widths),
         "strips": max(cut, default=0),
         "scaled": max(x.units for x in widths),
+        "residual": blocks.residuals or 0,
     }
     for k, x in enumerate(widths):
         sizes |= {f"entering {k}": x.inputs, f"slope {k}": x.units, f"bend {k}": x.units, f"delta {k}": x.units}
@@ -106,7 +108,10 @@ class _Chunk:
         self._bends = [self._held(f"bend {k}", widths[k].units, tape.bends[k], 0.0) for k in inner]
         self._deltas = [self._held(f"delta {k}", x.units, tape.deltas[k], 0.0) for k, x in enumerate(widths)]
         self._second_derivatives()
-        self._couplings()
+        if owner.blocks.couplings:
+            self._couplings()
+        if owner.blocks.squares is not None:
+            self._first_derivatives(owner.blocks.squares)
 
     def run(self, outputs: Sequence[Array]) -> None:
         """Sum the rows whose tape this is."""
@@ -216,6 +221,13 @@ class _Chunk:
                 self._do(np.multiply, self._deltas[m][:, None], self._entering[k][None], outer)
                 left = moved if moved.ndim == 2 else _matrix(moved, 2)
                 self._sum(self._owner.blocks.couplings[k, m], left, _matrix(outer, 2))
+
+    def _first_derivatives(self, squares: Sum) -> None:
+        """df/dA_l = sum_n delta_l f_{l-1}', and r'r."""
+        for sums, delta, f in zip(self._owner.blocks.slopes, self._deltas, self._entering, strict=True):
+            self._sum(sums, delta, f)
+        residual = self._held("residual", self._owner.blocks.residuals or 0, self._owner.tape.residual, 0.0)
+        self._sum(squares, residual.reshape(1, -1), residual.reshape(1, -1))
 
     def _moved(self, m: int, k: int) -> Array:
         """Where Q^{km} goes: the buffers are free again once all G have been used."""

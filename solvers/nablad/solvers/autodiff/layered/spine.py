@@ -84,6 +84,20 @@ def find_spine(objective: Node, theta: Node) -> Spine | None:
     return _with_loss(objective, theta, layers)
 
 
+def in_terms_of_output(spine: Spine, node: Node, theta: Node) -> Node | None:
+    """What the problem has over its rows as a function of the stand-in for z_K; None if it depends on theta elsewise.
+
+    Also None unless its row n needs row n of z_K only, with the rows along the first axis.
+    """
+    graph = simplify(Graph(_leaves(node), (node,)))
+    last = spine.layers[-1].pre_activation
+    (found,) = rebuild(graph.outputs, {last: as_in(last, Symbol(spine.output)).node})
+    if theta in topological([found]) or found.shape[:1] != (ROWS,):
+        return None
+    classes = classify(Graph(_leaves(found), (found,)))
+    return found if classes is not None and classes[found] == "row" else None
+
+
 def rows_first(x: Symbol) -> Symbol:
     """(ROWS, w), (w, ROWS) or (ROWS,) as (ROWS, w)."""
     if x.ndim == 1:

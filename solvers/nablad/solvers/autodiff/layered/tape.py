@@ -21,9 +21,11 @@ import numpy as np
 
 from nablad.expressions import ROWS, Graph, Node, Symbol, input_node, rebuild
 from nablad.expressions import symbols as s
+from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program
 from nablad.solvers.autodiff.layered.spine import Spine, as_in, rows_first
+from nablad.solvers.autodiff.structure import Linearity, linearity
 from nablad.solvers.autodiff.transform import jvp
 
 
@@ -41,24 +43,33 @@ class Tape:
     """u_l."""
     deltas: tuple[int | None, ...]
     loss_hessian: int | None
+    residual: int | None
+    """(ROWS, residuals a row), for Gauss-Newton's matrix only."""
 
 
-def compile_tape(spine: Spine, inputs: Sequence[Node], dtype: np.dtype[Any]) -> Tape | None:
-    """The tape's program of the problem's inputs, theta first; None if it does not run row by row."""
+def compile_tape(
+    spine: Spine, inputs: Sequence[Node], dtype: np.dtype[Any], residual: Node | None = None
+) -> Tape | None:
+    """The tape's program of the problem's inputs, theta first; None if it does not run row by row.
+
+    With the spine's `residual` in terms of z_K, r of f = ||r||^2 + penalty, the tape is that of Gauss-Newton's matrix:
+    M is (dr/dz_K)' dr/dz_K, no u, all delta, and r.
+    """
     last = spine.layers[-1]
     actual = {spine.output: rows_first(Symbol(last.pre_activation)).node}
-    delta, hessian = (_rebuilt(x, actual) for x in (Symbol(spine.slope), _loss_hessian(spine)))
+    curvature = _loss_hessian(spine) if residual is None else _loss_gram(spine, residual)
+    delta, hessian = (_rebuilt(x, actual) for x in (Symbol(spine.slope), curvature))
     slopes: list[Symbol | None] = []
     bends: list[Symbol | None] = []
     deltas = [delta]
     for layer, above in reversed(list(zip(spine.layers, spine.layers[1:], strict=False))):
         pulled = deltas[0] @ above.weights
-        first, second = _pointwise_derivatives(layer.pre_activation, above.entering)
+        first, second = pointwise_derivatives(layer.pre_activation, above.entering)
         slopes.insert(0, first)
-        bends.insert(0, None if second is None else second * pulled)
+        bends.insert(0, None if second is None or residual is not None else second * pulled)
         deltas.insert(0, pulled if first is None else first * pulled)
-    # Only what the layers' couplings read.
-    needed = [None, *deltas[1:]]
+    # The first one is read by no coupling.
+    needed = [None, *deltas[1:]] if residual is None else deltas
     outputs: list[Symbol] = []
 
     def place(x: Symbol | None) -> int | None:
@@ -73,6 +84,7 @@ def compile_tape(spine: Spine, inputs: Sequence[Node], dtype: np.dtype[Any]) -> 
         tuple(place(x) for x in bends),
         tuple(place(x) for x in needed),
         place(None if hessian.node is s.zeros(hessian.shape).node else hessian),
+        place(None if residual is None else _rebuilt(_one_list_a_row(residual), actual)),
     )
     program = compile_program(Graph(tuple(inputs), tuple(x.node for x in outputs)), dtype)
     if not program.separable or any(kind != "rows" for kind, _ in program.order):
@@ -85,17 +97,39 @@ def _rebuilt(x: Symbol, replace: dict[Node, Node]) -> Symbol:
 
 
 def _loss_hessian(spine: Spine) -> Symbol:
-    """d slope / d z_K, (C, ROWS, C): all C directions in one pass; a unit's direction is the same in every row."""
+    """d slope / d z_K, (C, ROWS, C)."""
+    return _in_each_direction(spine, Symbol(spine.slope))
+
+
+def _loss_gram(spine: Spine, residual: Node) -> Symbol:
+    """(dr/dz_K)' dr/dz_K in each row, (C, ROWS, C)."""
+    if linearity(residual, [spine.output]) in (Linearity.CONSTANT, Linearity.AFFINE):
+        return 0.5 * _loss_hessian(spine)
+    jacobian = s.transpose(derivative_by_output(spine, residual), (1, 0, 2))
+    return s.transpose(jacobian @ s.matrix_transpose(jacobian), (1, 0, 2))
+
+
+def derivative_by_output(spine: Spine, residual: Node) -> Symbol:
+    """dr/dz_K, (C, ROWS, residuals a row), of a residual in terms of the stand-in for z_K."""
+    return _in_each_direction(spine, _one_list_a_row(residual))
+
+
+def _one_list_a_row(residual: Node) -> Symbol:
+    return s.reshape(Symbol(residual), (ROWS, row_size(residual.shape)[1]))
+
+
+def _in_each_direction(spine: Spine, y: Symbol) -> Symbol:
+    """dy/dz_K, (C, *y.shape): all C directions in one pass; a unit's direction is the same in every row."""
     (_, width) = spine.output.shape
     assert isinstance(width, int)
     v = s.data("direction", (ROWS, width))
-    (product,) = jvp([spine.slope], {spine.output: v})
+    (product,) = jvp([y.node], {spine.output: v})
     every = s.broadcast_to(s.reshape(s.eye(width), (width, 1, width)), (width, ROWS, width))
-    (hessian,) = batch([product.node], {v.node: every}, width)
-    return hessian
+    (derivative,) = batch([product.node], {v.node: every}, width)
+    return derivative
 
 
-def _pointwise_derivatives(pre_activation: Node, activation: Symbol) -> tuple[Symbol | None, Symbol | None]:
+def pointwise_derivatives(pre_activation: Node, activation: Symbol) -> tuple[Symbol | None, Symbol | None]:
     """sigma'(z) and sigma''(z), (ROWS, w) each; None for the identity's first, and for a second that is zero."""
     z = input_node("a pre-activation", rows_first(Symbol(pre_activation)).shape, "data")
     f = _rebuilt(activation, {pre_activation: as_in(pre_activation, Symbol(z)).node})
