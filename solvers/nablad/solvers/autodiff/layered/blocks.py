@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.solvers.autodiff.layered.threads import in_threads
 from nablad.solvers.autodiff.ops import Array
 
 STRIP = 8
@@ -158,39 +159,56 @@ class Reader:
 
     def __init__(self, blocks: Blocks, places: Sequence[Places], size: int) -> None:
         self.size = size
-        index = np.full((size, size), blocks.size - 1, np.intp)
-        for (k, m), product in blocks.products.items():
-            low, high = blocks.widths[k], blocks.widths[m]
-            if k == m:
-                units, inputs = _places_of_pairs(low.units), _places_of_pairs(low.inputs)
-            else:
-                units = np.arange(product.rows).reshape(low.units, high.units)
-                inputs = np.arange(product.columns).reshape(low.inputs, high.inputs)
-            where = product.start + units[:, None, :, None] * product.columns + inputs[None, :, None, :]
-            rows, columns = places[k].reshape(-1), places[m].reshape(-1)
-            block = where.reshape(rows.size, columns.size)
-            index[rows[:, None], columns] = block
-            if k != m:
-                index[columns[:, None], rows] = block.T
+        self._blocks = blocks
+        # Of each element of theta: its layer, the unit it leads to, and what it multiplies. No layer is -1.
+        self._layer, self._unit, self._input = np.full((3, size), -1, np.intp)
+        for k, where in enumerate(places):
+            self._layer[where] = k
+            self._unit[where] = np.arange(len(where))[:, None]
+            self._input[where] = np.arange(where.shape[1])
         edges = [(start, min(start + TILE, size)) for start in range(0, size, TILE)]
         self._tiles = [
-            (slice(*rows), slice(*columns), np.ascontiguousarray(index[slice(*rows), slice(*columns)]))
+            (slice(*rows), slice(*columns), self._index(np.arange(*rows), np.arange(*columns)))
             for k, rows in enumerate(edges)
             for columns in edges[k:]
         ]
 
-    def read(self, accumulator: Array, dtype: np.dtype[Any]) -> Array:
+    def read(self, accumulator: Array, dtype: np.dtype[Any], threads: int = 1) -> Array:
         """The Hessian, a fresh array."""
         hessian = np.empty((self.size, self.size), dtype)
         # mode="clip" writes straight into `out`; every index is within.
         if len(self._tiles) == 1:
             np.take(accumulator, self._tiles[0][2], out=hessian, mode="clip")
             return hessian
-        scratch = np.empty(TILE * TILE, dtype)
-        for rows, columns, index in self._tiles:
+
+        def copy(scratch: Array, number: int) -> None:
+            rows, columns, index = self._tiles[number]
             tile = scratch[: index.size].reshape(index.shape)
             np.take(accumulator, index, out=tile, mode="clip")
             hessian[rows, columns] = tile
             if rows != columns:
                 hessian[columns, rows] = tile.T
+
+        in_threads(copy, [np.empty(TILE * TILE, dtype) for _ in range(threads)], len(self._tiles))
         return hessian
+
+    def _index(self, rows: Places, columns: Places) -> Places:
+        """Where the entries of these rows and columns of the Hessian stand in an accumulator."""
+        index = np.full((len(rows), len(columns)), self._blocks.size - 1, np.intp)
+        for (k, m), product in self._blocks.products.items():
+            for left, right in {(k, m), (m, k)}:
+                mine, others = np.flatnonzero(self._layer[rows] == left), np.flatnonzero(self._layer[columns] == right)
+                i, j = self._unit[rows[mine], None], self._input[rows[mine], None]
+                a, b = self._unit[columns[others]], self._input[columns[others]]
+                if k == m:
+                    width = self._blocks.widths[k]
+                    where = _places_of_pairs(width.units)[i, a] * product.columns
+                    where += _places_of_pairs(width.inputs)[j, b]
+                else:
+                    # T[(i, a), (j, b)] with i and j of layer k: a sum of what each side contributes.
+                    high = self._blocks.widths[m]
+                    first, second = ((i, j), (a, b)) if left == k else ((a, b), (i, j))
+                    where = first[0] * (high.units * product.columns) + first[1] * high.inputs
+                    where = where + (second[0] * product.columns + second[1])
+                index[np.ix_(mine, others)] = product.start + where
+        return index

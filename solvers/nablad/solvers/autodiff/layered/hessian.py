@@ -100,6 +100,7 @@ class LayeredHessian:
         threads: int = 1,
     ) -> None:
         self._layered = layered
+        self._threads = max(1, threads)
         self.sums = RowSums(layered.spine, layered.tape, layered.blocks, data, rows, checkpoint, threads)
         self.penalty = PenaltyHessian(layered.penalty, rows)
         self._busy = threading.Lock()
@@ -111,7 +112,7 @@ class LayeredHessian:
         with self._alone(), one_blas_thread(), np.errstate(all="ignore"):
             total = self.sums.total(theta, parameters)
             self._layered.blocks.couple(total)
-            hessian = self._layered.reader.read(total, theta.dtype)
+            hessian = self._layered.reader.read(total, theta.dtype, self._threads)
             self.penalty.add_to(hessian, parameters)
         return hessian
 
@@ -121,7 +122,7 @@ class LayeredHessian:
         assert blocks.squares is not None
         with self._alone(), one_blas_thread(), np.errstate(all="ignore"):
             total = self.sums.total(theta, parameters)
-            jtj = self._layered.reader.read(total, theta.dtype)
+            jtj = self._layered.reader.read(total, theta.dtype, self._threads)
             slope = np.zeros_like(theta)
             for layer, part in zip(self._layered.spine.layers, blocks.slopes, strict=True):
                 slope[layer.places] = part.of(total)

@@ -9,12 +9,8 @@ than that).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +19,7 @@ from nablad.solvers.autodiff.layered.blocks import Blocks
 from nablad.solvers.autodiff.layered.curvature import Curvature, bytes_per_row
 from nablad.solvers.autodiff.layered.spine import Spine
 from nablad.solvers.autodiff.layered.tape import Tape
+from nablad.solvers.autodiff.layered.threads import in_threads
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.plan import Workspace
 
@@ -94,7 +91,7 @@ class RowSums:
         for worker in self.workers:
             for places, weights in zip(self._places, worker.curvature.weights, strict=True):
                 np.take(theta, places, out=weights, mode="clip")
-        _in_threads(lambda worker, stripe: self._stripe(worker, stripe, shared), self.workers, len(self.chunks))
+        in_threads(lambda worker, stripe: self._stripe(worker, stripe, shared), self.workers, len(self.chunks))
         first, *rest = self._accumulators
         for later in rest:
             np.add(first, later, first)
@@ -126,43 +123,3 @@ def _evenly(start: int, stop: int, most: int) -> Iterable[tuple[int, int]]:
     """Runs of at most `most`, as equal as can be."""
     count = -(-(stop - start) // most)
     return pairwise(start + k * (stop - start) // count for k in range(count + 1))
-
-
-def _in_threads(work: Callable[[Any, int], None], workers: Sequence[Any], tasks: int) -> None:
-    """Do each task once, with one of the workers, each in a thread of its own; what one raises ends all."""
-    todo = iter(range(tasks))
-    turn = threading.Lock()
-    failed = threading.Event()
-
-    def take(worker: Any) -> None:
-        try:
-            with np.errstate(all="ignore"):
-                while not failed.is_set():
-                    with turn:
-                        task = next(todo, None)
-                    if task is None:
-                        return
-                    work(worker, task)
-        except BaseException:
-            failed.set()
-            raise
-
-    if len(workers) == 1 or tasks < 2:
-        for task in todo:
-            work(workers[0], task)
-        return
-    futures = [_pool(len(workers) - 1).submit(take, worker) for worker in workers[1:]]
-    try:
-        take(workers[0])
-    finally:
-        # One that has not begun by now, for the pool is busy elsewhere, has nothing left to do.
-        errors = [future.exception() for future in futures if not future.cancel()]
-    for error in errors:
-        if error is not None:
-            raise error
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """The process's helpers beside the calling thread."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="nablad-layers")
