@@ -41,7 +41,7 @@ def agrees(model: Model, theta: np.ndarray, tolerance: float = 1e-13) -> Gram:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     widths=st.lists(st.integers(1, 20), min_size=3, max_size=5),
     rows=st.integers(1, 70),

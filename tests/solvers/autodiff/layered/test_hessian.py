@@ -67,7 +67,7 @@ def test_every_activation_and_loss(activation: str, loss: str) -> None:
     agrees(model.objective(), theta)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     widths=st.lists(st.integers(1, 7), min_size=2, max_size=5),
     rows=st.integers(1, 70),
@@ -91,7 +91,7 @@ def test_any_number_of_layers_and_rows(
     agrees(objective, theta)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows=st.integers(1, 60), classes=st.integers(2, 5), width=st.integers(1, 20), seed=st.integers(0, 1_000))
 def test_cross_entropy_with_classes_and_probabilities(rows: int, classes: int, width: int, seed: int) -> None:
     for probabilities in (False, True):

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nablad.expressions import Shape
 from nablad.solvers.autodiff.layered.threads import in_threads
 from nablad.solvers.autodiff.ops import Array
 
@@ -154,10 +155,12 @@ class Blocks:
 class Reader:
     """Reads the Hessian (p, p) from an accumulator. Immutable, shared between threads.
 
-    `places[l]` (units, inputs) tells where a layer's parameters lie in theta.
+    `places[l]` (units, inputs) tells where a layer's parameters lie in theta, an array of this shape.
     """
 
-    def __init__(self, blocks: Blocks, places: Sequence[Places], size: int) -> None:
+    def __init__(self, blocks: Blocks, places: Sequence[Places], shape: Shape) -> None:
+        (size,) = shape
+        assert isinstance(size, int)
         self.size = size
         self._blocks = blocks
         # Of each element of theta: its layer, the unit it leads to, and what it multiplies. No layer is -1.

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,12 +39,6 @@ class Layered:
     penalty: Penalty | None
     beside: Program | None = None
     """Of J'J only: theta -> the penalty's gradient (p,) and its residual rows (q,); None where there is no penalty."""
-
-    @cached_property
-    def reader(self) -> Reader:
-        (size,) = self.parameters.shape
-        assert isinstance(size, int)
-        return Reader(self.blocks, [layer.places for layer in self.spine.layers], size)
 
 
 def compile_layered(objective: Node, parameters: Node, data: Sequence[Node], dtype: np.dtype[Any]) -> Layered | None:
@@ -103,6 +96,9 @@ class LayeredHessian:
         self._threads = max(1, threads)
         self.sums = RowSums(layered.spine, layered.tape, layered.blocks, data, rows, checkpoint, threads)
         self.penalty = PenaltyHessian(layered.penalty, rows)
+        # Of p^2 / 2 numbers: it goes with the objective, where what is compiled may be kept for long.
+        places = [layer.places for layer in layered.spine.layers]
+        self._reader = Reader(layered.blocks, places, layered.parameters.shape)
         self._busy = threading.Lock()
         self._beside = None if layered.beside is None else Evaluator(layered.beside, {}, rows)
 
@@ -112,7 +108,7 @@ class LayeredHessian:
         with self._alone(), one_blas_thread(), np.errstate(all="ignore"):
             total = self.sums.total(theta, parameters)
             self._layered.blocks.couple(total)
-            hessian = self._layered.reader.read(total, theta.dtype, self._threads)
+            hessian = self._reader.read(total, theta.dtype, self._threads)
             self.penalty.add_to(hessian, parameters)
         return hessian
 
@@ -122,7 +118,7 @@ class LayeredHessian:
         assert blocks.squares is not None
         with self._alone(), one_blas_thread(), np.errstate(all="ignore"):
             total = self.sums.total(theta, parameters)
-            jtj = self._layered.reader.read(total, theta.dtype, self._threads)
+            jtj = self._reader.read(total, theta.dtype, self._threads)
             slope = np.zeros_like(theta)
             for layer, part in zip(self._layered.spine.layers, blocks.slopes, strict=True):
                 slope[layer.places] = part.of(total)
