@@ -21,6 +21,7 @@ from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batches import is_sum_over_rows
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program, plan_program
+from nablad.solvers.autodiff.layered import Layered, compile_gram, compile_layered, jacobian_by_rows
 from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.ops import MEANING
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
@@ -146,6 +147,28 @@ class Compiled:
             return self._programs.setdefault("second_order", program)
 
     @cached_property
+    def layered(self) -> Layered | None:
+        """The Hessian by one direction for each pre-activation; None where the graph has no layered spine."""
+        problem = self.problem
+        return compile_layered(problem.objective, problem.parameters, problem.data, self.dtype)
+
+    @cached_property
+    def layered_gram(self) -> Layered | None:
+        """J'J of a residual the same way; None where there is no layered spine, or the residual does not fit it."""
+        problem, layered = self.problem, self.layered
+        if layered is None or problem.residual is None:
+            return None
+        return compile_gram(layered, problem.residual, problem.penalty, problem.data, self.dtype)
+
+    @cached_property
+    def reverse_jacobian(self) -> Symbol | None:
+        """dr/dtheta transposed (p, N, ...) of a layered residual by reverse mode; None for others, and affine ones."""
+        problem = self.problem
+        if self.residual_class is not Linearity.NONE or problem.residual is None or self.layered is None:
+            return None
+        return jacobian_by_rows(self.layered.spine, problem.residual, problem.parameters)
+
+    @cached_property
     def directions(self) -> int:
         """How many rows of the Hessian one pass computes: as many as keep a block of the least size in cache."""
         low, high = DIRECTIONS
@@ -202,10 +225,7 @@ def _hvp(compiled: Compiled) -> Graph:
 
 
 def _hessian(compiled: Compiled) -> Graph:
-    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p).
-
-    The exact Hessian of a layered spine, by one direction for each pre-activation, will be recognized here.
-    """
+    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p)."""
     many = s.parameter("directions", (compiled.directions, compiled.problem.size))
     product, v = compiled.product
     (rows,) = batch([product], {v: many}, compiled.directions)
@@ -255,13 +275,19 @@ def _residual(compiled: Compiled) -> Graph:
 
 
 def _jacobian(compiled: Compiled) -> Graph:
-    """Forward mode, all p basis vectors at once: r' as (p, N, ...) and (p, q), then the residuals themselves."""
+    """r' as (p, N, ...) and (p, q), then the residuals themselves.
+
+    Layers upon layers: reverse mode, row by row; else forward mode, all p basis vectors at once.
+    """
     size = compiled.problem.size
     parts = compiled.residual_parts()
+    by_rows = compiled.reverse_jacobian
+    pushed = parts if by_rows is None else parts[1:]
     v = s.parameter("direction", compiled.problem.parameters.shape)
-    columns = jvp(parts, {compiled.problem.parameters: v})
+    columns = jvp(pushed, {compiled.problem.parameters: v})
     batched = batch([x.node for x in columns], {v.node: s.eye(size)}, size)
-    return compiled.graph((*(x.node for x in batched), *parts))
+    derivatives = batched if by_rows is None else (by_rows, *batched)
+    return compiled.graph((*(x.node for x in derivatives), *parts))
 
 
 def _prediction(compiled: Compiled) -> Graph:
