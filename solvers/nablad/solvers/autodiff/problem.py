@@ -74,7 +74,7 @@ class Compiled:
         self._lock = threading.RLock()
 
     def program(self, name: str) -> Program:
-        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, prediction.
+        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, opposite, prediction.
 
         Or second_order, where the property of that name is not None.
         """
@@ -98,6 +98,15 @@ class Compiled:
     @cached_property
     def objective_class(self) -> Linearity:
         return linearity(self.problem.objective, [self.problem.parameters])
+
+    @cached_property
+    def folded(self) -> str:
+        """The program whose row blocks are folded: of r, or of -r where that is less work. J'J, J'r, r'r, |R| and all
+        that is made of them are the same for both."""
+        if self.residual_class is not Linearity.AFFINE:
+            return "jacobian"
+        first = simplify(_jacobian(self)).outputs[0]
+        return "opposite" if first.op == "negative" else "jacobian"
 
     @cached_property
     def kept_product(self) -> KeptProduct | None:
@@ -218,6 +227,12 @@ def _jacobian(compiled: Compiled) -> Graph:
     return compiled.graph((*(x.node for x in batched), *parts))
 
 
+def _opposite(compiled: Compiled) -> Graph:
+    """The same of -r. For r = y - Phi theta its Jacobian is the data itself, which nothing needs to copy."""
+    outputs = _jacobian(compiled).outputs
+    return compiled.graph(tuple((-Symbol(x)).node for x in outputs))
+
+
 def _prediction(compiled: Compiled) -> Graph:
     problem = compiled.problem
     return compiled.graph((problem.output if problem.predicted is None else problem.predicted,))
@@ -230,5 +245,6 @@ _BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
     "hessian": _hessian,
     "residual": _residual,
     "jacobian": _jacobian,
+    "opposite": _opposite,
     "prediction": _prediction,
 }
