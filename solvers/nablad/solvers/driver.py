@@ -7,6 +7,9 @@ step 1.
 A run's whole state is a `Progress`; written to bytes at a checkpoint and given back as `resume`, the run goes on to
 the same bits as if it had never stopped, ends by the clock or by cancel excepted. An iteration that a limit interrupts
 is made again, whole, on resumption.
+
+Methods of first order see an affine residual expanded about a point (expansion.py). An end is then decided, and the end
+and the best point are told, by a true pass over the data.
 """
 
 from __future__ import annotations

@@ -34,8 +34,7 @@ from numpy.typing import NDArray
 
 from nablad.solvers.bounds import Bounds
 from nablad.solvers.linalg.lapack import routine
-from nablad.solvers.linalg.least_squares import triangle
-from nablad.solvers.linalg.normal_equations import cholesky_triangle
+from nablad.solvers.linalg.normal_equations import well_conditioned
 from nablad.solvers.linalg.vectors import epsilon, is_finite, norm, smallest_normal
 from nablad.solvers.methods.base import Method, State
 from nablad.solvers.objective import (
@@ -265,7 +264,6 @@ class Expanded:
             self.known = replace(self.known, refused=True)
             return False
         self._jtj, self._norms = gram.jtj, np.sqrt(squares)
-        R = cholesky_triangle(gram.jtj)
-        if R is not None and triangle(R).condition < TRIANGLE_CONDITION:
-            self._triangle = R
+        found = well_conditioned(gram.jtj, TRIANGLE_CONDITION)
+        self._triangle = None if found is None else found[0]
         return True

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from nablad.solvers.linalg.lapack import routine
+from nablad.solvers.linalg.least_squares import Triangle, triangle
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, smallest_normal
 
 
@@ -33,3 +34,16 @@ def cholesky_triangle(jtj: FloatArray) -> FloatArray | None:
     scale = np.sqrt(squares)
     upper, info = routine("potrf", jtj)(jtj / scale / scale[:, None], lower=0, clean=1)
     return None if info else np.asarray(upper * scale)
+
+
+def well_conditioned(jtj: FloatArray, largest: float) -> tuple[FloatArray, Triangle] | None:
+    """R (p, p) and R equilibrated, where the condition of that is estimated below `largest`; None elsewhere.
+
+    The singular values of R C^-1 are those of J C^-1 but for kappa^2 eps of themselves. R's own condition tells J's
+    while p kappa^2 eps is far below one: ask for no more than 1e6 of float64.
+    """
+    R = cholesky_triangle(jtj)
+    if R is None:
+        return None
+    factor = triangle(R)
+    return (R, factor) if factor.upper is not None and factor.condition < largest else None

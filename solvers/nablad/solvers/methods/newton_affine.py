@@ -50,7 +50,7 @@ import numpy as np
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.least_squares import Step, Triangle, triangle
-from nablad.solvers.linalg.normal_equations import cholesky_triangle
+from nablad.solvers.linalg.normal_equations import well_conditioned
 from nablad.solvers.linalg.symmetric import Curvature
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, norm, ratio
 from nablad.solvers.methods.affine_state import AffineState
@@ -130,11 +130,8 @@ def _normal_equations(
     if not (math.isfinite(gram.rtr) and is_finite(gram.jtr)):
         return None
     with limits.algebra():
-        R = cholesky_triangle(gram.jtj)
-        if R is None:
-            return None
-        factor = triangle(R)
-    return (gram, R, factor) if factor.upper is not None and factor.condition < WORTHWHILE_CONDITION else None
+        found = well_conditioned(gram.jtj, WORTHWHILE_CONDITION)
+    return None if found is None else (gram, *found)
 
 
 def _is_large(objective: Objective) -> bool:
