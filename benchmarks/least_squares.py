@@ -170,10 +170,10 @@ def passes_each_time() -> Iterator[None]:
 
 
 def an_iteration(model: LeastSquares, step: float, iterations: int) -> float:
-    """Seconds for each of the iterations after the first hundred."""
+    """Seconds for each of the iterations after the first ten."""
     method = GradientDescent(Constant(step))
     seconds = []
-    for most in (100, 100 + iterations):
+    for most in (10, 10 + iterations):
         stopping = Stopping(max_iterations=most, relative_gradient_tolerance=0.0)
         began = time.perf_counter()
         report = solve(model.objective(threads=CORES), method, model.start(), stopping)
