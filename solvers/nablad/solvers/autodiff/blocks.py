@@ -70,7 +70,7 @@ class Program:
         """The whole graph as generated Python, where it is small, without data rows, and float64."""
         if self.head.dtype != np.float64 or self.body.steps:
             return None
-        return generate(self.graph, len(self.head.steps))
+        return generate(self.graph, self.head.calls)
 
     @cached_property
     def accumulator_bytes(self) -> int:

@@ -9,8 +9,9 @@ A Plan is immutable and shared between threads. A Workspace owns the buffers of 
 its arrays once, so that a run is a loop over calls and allocates no arrays. What depends on an input's memory is bound
 anew only when another array is given for that input, as each row block does.
 
-The fusion pass (affine + pointwise + reduction as one kernel) will enter here, between schedule and slots; straight
-source code for scalar graphs is another way to run the same steps.
+Pointwise results over one index set, and their sums, are one step (fusion.py), run strip by strip in native code, where
+the process has kernels (kernels/); their order is then that of fusion's schedule, else the graph's own. Straight source
+code for scalar graphs is another way to run the same graph.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ import numpy as np
 
 from nablad.expressions import OPS, Graph, Node, Shape
 from nablad.expressions.dimension import concrete, row_size
+from nablad.solvers.autodiff.fusion import Fused, schedule
+from nablad.solvers.autodiff.kernels.native import available
+from nablad.solvers.autodiff.kernels.strips import Task
+from nablad.solvers.autodiff.kernels.vectors import LANES
 from nablad.solvers.autodiff.ops import MEANING, Array, Instruction
 
 STATIC = ("constant", "eye", "rows")
@@ -53,13 +58,26 @@ class Step:
 
 
 @dataclass(frozen=True)
+class FusedStep:
+    """A group's place in the schedule."""
+
+    group: Fused
+    slots: tuple[int, ...]
+    """Of the group's results."""
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return self.group.operands
+
+
+@dataclass(frozen=True)
 class Plan:
     """A compiled graph. `compile_plan` makes it."""
 
     graph: Graph
     dtype: np.dtype[Any]
     nodes: tuple[Node, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step | FusedStep, ...]
     slots: tuple[Slot, ...]
 
     @cached_property
@@ -84,23 +102,42 @@ class Plan:
         for k, step in enumerate(self.steps):
             if memory.intersection(step.operands):
                 touched.append(k)
-                if step.slot is None:
+                if isinstance(step, Step) and step.slot is None:
                     memory.add(step.position)
         return tuple(touched)
 
     def bytes(self, rows: int) -> int:
-        """The size of a workspace's buffers."""
+        """The size of a workspace's buffers, but for the strips that groups work in (see `arena`)."""
         return sum(rows**slot.power * slot.size * (1 if slot.truth else self.dtype.itemsize) for slot in self.slots)
+
+    def arena(self, rows: int) -> int:
+        """Elements of the strips that a group works in: of the largest, for they take turns."""
+        return max((step.group.program.arena(rows) for step in self.steps if isinstance(step, FusedStep)), default=0)
 
     def tape_bytes(self, rows: int) -> int:
         """What a buffer for every result would take: the memory of a tape, as against the live set's."""
         total = 0
-        for step in self.steps:
-            if step.slot is not None:
-                node = self.nodes[step.position]
-                power, size = row_size(node.shape)
-                total += rows**power * size * (1 if OPS[node.op].result == "truth" else self.dtype.itemsize)
+        for k in self._computed:
+            node = self.nodes[k]
+            power, size = row_size(node.shape)
+            total += rows**power * size * (1 if OPS[node.op].result == "truth" else self.dtype.itemsize)
         return total
+
+    @property
+    def calls(self) -> int:
+        """How many nodes are computed, whatever becomes one step."""
+        return len(self._computed)
+
+    @cached_property
+    def _computed(self) -> tuple[int, ...]:
+        """The positions of all results that are no views."""
+        found: list[int] = []
+        for step in self.steps:
+            if isinstance(step, FusedStep):
+                found += step.group.members
+            elif step.slot is not None:
+                found.append(step.position)
+        return tuple(found)
 
     @property
     def bytes_per_row(self) -> int:
@@ -112,8 +149,9 @@ class Plan:
     def flops(self) -> tuple[float, float]:
         """(for each row, once): floating point operations by the op rows' costs."""
         per_row = once = 0.0
-        for step in self.steps:
-            node = self.nodes[step.position]
+        for node in self.nodes:
+            if not node.operands:
+                continue
             meaning = MEANING[node.op]
             power, size = row_size(meaning.space(node))
             if power:
@@ -124,36 +162,66 @@ class Plan:
 
 
 def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
-    """Schedule the graph in its own order and assign buffers by liveness. Linear in nodes and operands."""
+    """Schedule the graph and assign buffers by liveness. Linear in nodes and operands."""
     nodes = graph.nodes
     position = {node: k for k, node in enumerate(nodes)}
     operands = [tuple([position[x] for x in node.operands]) for node in nodes]
+    for k, node in enumerate(nodes):
+        if not operands[k] and node.op not in ("input", *STATIC):
+            raise ValueError(f"no plan for the leaf {node!r}")
+    outputs = [position[node] for node in graph.outputs]
+    if np.dtype(dtype).name in LANES and available():
+        order = schedule(nodes, operands, outputs)
+    else:
+        order = [k for k in range(len(nodes)) if operands[k]]
     root = _roots(nodes, operands)
-    last = _last_reads(graph, position, operands, root)
+    last = _last_reads(order, operands, outputs, root)
     allocator = _Allocator()
     owned: dict[int, int] = {}
-    steps = []
-    for k, node in enumerate(nodes):
-        if not operands[k]:
-            if node.op not in ("input", *STATIC):
-                raise ValueError(f"no plan for the leaf {node!r}")
-            continue
-        slot = scratch = None
-        dying = {root[x] for x in operands[k] if last[root[x]] == k}
-        if root[k] == k:
-            truth = OPS[node.op].result == "truth"
-            reused = None if truth else _in_place(node, operands[k], dying, owned, root)
-            slot = allocator.take(node.shape, truth) if reused is None else owned.pop(reused)
-            owned[k] = slot
-            temporary = MEANING[node.op].scratch
-            if temporary is not None:
-                scratch = allocator.take(temporary(node), False)
-                allocator.give(scratch)
-        for gone in sorted(dying):
+    steps: list[Step | FusedStep] = []
+    for time, item in enumerate(order):
+        reads = item.operands if isinstance(item, Fused) else operands[item]
+        dying = {root[x] for x in reads if last[root[x]] == time}
+        if isinstance(item, Fused):
+            results = item.results
+            slots = []
+            for index, k in enumerate(results):
+                reused = _in_place_of_group(nodes, item, index, dying, owned, root)
+                slots.append(allocator.take(nodes[k].shape, False) if reused is None else owned.pop(reused))
+                owned[k] = slots[-1]
+            steps.append(FusedStep(item, tuple(slots)))
+        else:
+            results = (item,)
+            step = _single(nodes[item], item, operands[item], dying, owned, root, allocator)
+            steps.append(step)
+        # Results that nobody reads die here, too.
+        for gone in sorted(dying.union(k for k in results if root[k] == k and last[k] <= time)):
             if gone in owned:
                 allocator.give(owned.pop(gone))
-        steps.append(Step(k, operands[k], slot, scratch))
     return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots))
+
+
+def _single(
+    node: Node,
+    k: int,
+    reads: tuple[int, ...],
+    dying: set[int],
+    owned: dict[int, int],
+    root: Sequence[int],
+    allocator: _Allocator,
+) -> Step:
+    if root[k] != k:
+        return Step(k, reads, None, None)
+    scratch = None
+    truth = OPS[node.op].result == "truth"
+    reused = None if truth else _in_place(node, reads, dying, owned, root)
+    slot = allocator.take(node.shape, truth) if reused is None else owned.pop(reused)
+    owned[k] = slot
+    temporary = MEANING[node.op].scratch
+    if temporary is not None:
+        scratch = allocator.take(temporary(node), False)
+        allocator.give(scratch)
+    return Step(k, reads, slot, scratch)
 
 
 def _roots(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]]) -> list[int]:
@@ -197,16 +265,15 @@ def _only_splits(old: Shape, new: Shape) -> bool:
 
 
 def _last_reads(
-    graph: Graph, position: dict[Node, int], operands: Sequence[tuple[int, ...]], root: Sequence[int]
+    order: Sequence[int | Fused], operands: Sequence[tuple[int, ...]], outputs: Sequence[int], root: Sequence[int]
 ) -> list[int]:
-    """The last schedule position that reads each root's memory; beyond the end for outputs."""
-    last = list(range(len(root)))
-    for k, reads in enumerate(operands):
-        last[root[k]] = max(last[root[k]], k)
-        for x in reads:
-            last[root[x]] = k
-    for output in graph.outputs:
-        last[root[position[output]]] = len(root)
+    """When each root's memory is read last, as a place in the order; beyond its end for outputs."""
+    last = [-1] * len(root)
+    for time, item in enumerate(order):
+        for x in item.operands if isinstance(item, Fused) else operands[item]:
+            last[root[x]] = time
+    for output in outputs:
+        last[root[output]] = len(order)
     return last
 
 
@@ -220,6 +287,22 @@ def _in_place(
             # Not even the same operand twice: an op that writes in steps would read what it has written.
             sharing = any(root[other] == x for place, other in enumerate(operands) if place != index)
             if not sharing and OPS[node.operands[index].op].result == "real":
+                return x
+    return None
+
+
+def _in_place_of_group(
+    nodes: Sequence[Node], group: Fused, index: int, dying: set[int], owned: dict[int, int], root: Sequence[int]
+) -> int | None:
+    """An operand whose buffer a group's result may take: read where it lies, and never after the result is written."""
+    program = group.program
+    if program.results[index] != "full":
+        return None
+    shape = nodes[group.results[index]].shape
+    for k, x in enumerate(group.operands):
+        if x in dying and x in owned and program.operands[k] == "full" and nodes[x].shape == shape:
+            sharing = any(root[other] == x for other in group.operands if other != x)
+            if not sharing and group.last_reads[k] <= group.writes[index] and OPS[nodes[x].op].result == "real":
                 return x
     return None
 
@@ -252,14 +335,18 @@ _NOTHING: Instruction = (tuple, ())
 class _Bound:
     """A plan's instructions bound to arrays for one number of rows."""
 
-    def __init__(self, plan: Plan, buffers: Sequence[Array], statics: dict[int, Array], rows: int) -> None:
+    def __init__(
+        self, plan: Plan, buffers: Sequence[Array], arena: Array, statics: dict[int, Array], rows: int
+    ) -> None:
         self._plan = plan
         self._buffers = buffers
+        self._arena = arena
         self._rows = rows
         self.values: list[Any] = [statics.get(k) for k in range(len(plan.nodes))]
         self._given: list[Array | None] = [None] * len(plan.inputs)
-        calls = [k for k, step in enumerate(plan.steps) if step.slot is not None]
+        calls = [k for k, step in enumerate(plan.steps) if isinstance(step, FusedStep) or step.slot is not None]
         self._call_of = {k: place for place, k in enumerate(calls)}
+        self._tasks: dict[int, Task] = {}
         self.program: list[Instruction] = [_NOTHING] * len(calls)
         self._stale = set(range(len(plan.steps)))
 
@@ -275,10 +362,13 @@ class _Bound:
                     self.values[position] = array
                     stale.update(self._plan.rebound[k])
         for k in sorted(stale):
-            self._bind(k)
+            step = self._plan.steps[k]
+            if isinstance(step, FusedStep):
+                self.program[self._call_of[k]] = self._bind_group(k, step)
+            else:
+                self._bind(k, step)
 
-    def _bind(self, index: int) -> None:
-        step = self._plan.steps[index]
+    def _bind(self, index: int, step: Step) -> None:
         arrays = [self.values[k] for k in step.operands]
         node = self._plan.nodes[step.position]
         attributes = concrete(node.attributes, self._rows)
@@ -292,9 +382,36 @@ class _Bound:
         temporary = None if step.scratch is None or scratch is None else self._array(step.scratch, scratch(node))
         self.program[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
 
+    def _bind_group(self, index: int, step: FusedStep) -> Instruction:
+        group = step.group
+        task = self._tasks.get(index)
+        if task is None:
+            for k, slot in zip(group.results, step.slots, strict=True):
+                self.values[k] = self._array(slot, self._plan.nodes[k].shape)
+            results = [self.values[k] for k in group.results]
+            task = self._tasks[index] = Task(group.program, self._plan.dtype, results, self._rows, self._arena)
+        copies = []
+        for place, k in enumerate(group.operands):
+            array = self.values[k]
+            if array.dtype != self._plan.dtype or not array.flags.c_contiguous:
+                # Strips are read side by side: what lies otherwise, or is a truth, is copied before each run.
+                gapless = np.empty(array.shape, self._plan.dtype)
+                copies.append((gapless, array))
+                array = gapless
+            task.give(place, array)
+        if copies:
+            return _copy_and_call, (copies, task.call, task.arguments)
+        return task.call, task.arguments
+
     def _array(self, slot: int, shape: Shape) -> Array:
         power, size = row_size(shape)
         return self._buffers[slot][: self._rows**power * size].reshape(concrete(shape, self._rows))
+
+
+def _copy_and_call(copies: Sequence[tuple[Array, Array]], call: Any, arguments: tuple[int, ...]) -> None:
+    for gapless, array in copies:
+        np.copyto(gapless, array)
+    call(*arguments)
 
 
 class Workspace:
@@ -310,6 +427,7 @@ class Workspace:
         self._buffers = [
             np.empty(rows**slot.power * slot.size, np.bool_ if slot.truth else plan.dtype) for slot in plan.slots
         ]
+        self._arena = np.empty(plan.arena(rows), plan.dtype)
         self._statics = {
             k: _static(node, plan.dtype, rows if total is None else total)
             for k, node in enumerate(plan.nodes)
@@ -330,7 +448,7 @@ class Workspace:
         if bound is None:
             if rows > self._capacity:
                 raise ValueError(f"a workspace for {self._capacity} rows was given {rows}")
-            bound = self._bound[rows] = _Bound(self.plan, self._buffers, self._statics, rows)
+            bound = self._bound[rows] = _Bound(self.plan, self._buffers, self._arena, self._statics, rows)
         bound.give(inputs)
         return bound
 
