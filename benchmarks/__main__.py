@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("gradient", "hessian", "derivatives", "small", "stream", "networks", "nist", "more")
+BENCHMARKS = (
+    "gradient",
+    "hessian",
+    "derivatives",
+    "small",
+    "least_squares",
+    "stream",
+    "networks",
+    "nist",
+    "more",
+)
 
 
 def run(names: list[str]) -> int:

@@ -144,7 +144,7 @@ class GraphObjective:
         """d2f/dtheta2, shape (p, p), exactly symmetric."""
         self.counters.hessian += 1
         if self.capabilities.affine:
-            fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+            fold = GramFold(self.size, self.dtype, self._folded.stripes)
             hessian = 2.0 * self._fold(theta, fold).jtj
         elif self._compiled.second_order is not None:
             return self._run("second_order", theta)[2]
@@ -172,7 +172,7 @@ class GraphObjective:
         """The lengths of the Jacobian's columns (p,), 1 where a column is zero; streamed over row blocks."""
         self._need_residual("column_norms")
         self.counters.jacobian += 1
-        return self._fold(theta, NormsFold(self.size, self.dtype, self._evaluator("jacobian").stripes))
+        return self._fold(theta, NormsFold(self.size, self.dtype, self._folded.stripes))
 
     def gram(self, theta: FloatArray) -> Gram:
         """J'J (p, p), J'r (p,), r'r, streamed over row blocks."""
@@ -180,13 +180,13 @@ class GraphObjective:
         layered = None if self.capabilities.affine else self._compiled.layered_gram
         if layered is not None:
             return self._layers("gram", layered).gram(self._parameters(theta))
-        fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+        fold = GramFold(self.size, self.dtype, self._folded.stripes)
         return self._fold(theta, fold)
 
     def tsqr(self, theta: FloatArray) -> Tsqr:
         """The triangle of J = Q R, Q'r and what Q'r misses of r, streamed over row blocks."""
         self._count_jacobian("tsqr")
-        fold = TsqrFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+        fold = TsqrFold(self.size, self.dtype, self._folded.stripes)
         return self._fold(theta, fold)
 
     def refined_gradient(self, theta: FloatArray) -> FloatArray | None:
@@ -195,7 +195,7 @@ class GraphObjective:
         if not self.capabilities.affine:
             return None
         self._count_jacobian("refined_gradient")
-        fold = TwofoldFold(self._vector(theta), self._evaluator("jacobian").stripes)
+        fold = TwofoldFold(self._vector(theta), self._folded.stripes)
         gradient = 2.0 * self._fold(np.zeros(self.size, self.dtype), fold)
         return gradient if np.isfinite(gradient).all() else None
 
@@ -247,7 +247,7 @@ class GraphObjective:
         return cast(tuple[Array, ...], self._evaluator(name).run(parameters))
 
     def _fold(self, theta: FloatArray, fold: Fold[Folded]) -> Folded:
-        evaluator = self._evaluator("jacobian")
+        evaluator = self._folded
 
         def sink(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
             transposed, residual = blocks
@@ -287,6 +287,10 @@ class GraphObjective:
             data = {k: x for k, x in self._data.items() if k in self._by_rows}
             self._evaluators[name] = Evaluator(program, data, self.rows, self._checkpoint, self._threads)
         return self._evaluators[name]
+
+    @property
+    def _folded(self) -> Evaluator:
+        return self._evaluator(self._compiled.folded)
 
     def _parameters(self, theta: FloatArray) -> dict[str, Array]:
         return {**self._fixed, self._theta: self._vector(theta)}

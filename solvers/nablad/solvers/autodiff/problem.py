@@ -80,7 +80,7 @@ class Compiled:
         self._lock = threading.RLock()
 
     def program(self, name: str) -> Program:
-        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, prediction.
+        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, opposite, prediction.
 
         Or second_order, where the property of that name is not None.
         """
@@ -122,6 +122,15 @@ class Compiled:
         """Whether the objective is proven to be affine in sums over data rows."""
         with self._lock, collection_put_off():
             return is_sum_over_rows(self._simplify("value", _value(self)))
+
+    @cached_property
+    def folded(self) -> str:
+        """The program whose row blocks are folded: of r, or of -r where that is less work. J'J, J'r, r'r, |R| and all
+        that is made of them are the same for both."""
+        if self.residual_class is not Linearity.AFFINE:
+            return "jacobian"
+        first = simplify(_jacobian(self)).outputs[0]
+        return "opposite" if first.op == "negative" else "jacobian"
 
     @cached_property
     def kept_product(self) -> KeptProduct | None:
@@ -290,6 +299,12 @@ def _jacobian(compiled: Compiled) -> Graph:
     return compiled.graph((*(x.node for x in derivatives), *parts))
 
 
+def _opposite(compiled: Compiled) -> Graph:
+    """The same of -r. For r = y - Phi theta its Jacobian is the data itself, which nothing needs to copy."""
+    outputs = _jacobian(compiled).outputs
+    return compiled.graph(tuple((-Symbol(x)).node for x in outputs))
+
+
 def _prediction(compiled: Compiled) -> Graph:
     problem = compiled.problem
     return compiled.graph((problem.output if problem.predicted is None else problem.predicted,))
@@ -305,5 +320,6 @@ _BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
     "hessian": _hessian,
     "residual": _residual,
     "jacobian": _jacobian,
+    "opposite": _opposite,
     "prediction": _prediction,
 }
