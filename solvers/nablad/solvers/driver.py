@@ -32,6 +32,7 @@ from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
 from nablad.solvers.progress import Progress, is_finite_start, restore, save
+from nablad.solvers.quiet import quiet
 from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
@@ -146,6 +147,7 @@ class _Run:
         self.examiner = Examiner(self.objective, method.order, self.trusting, stopping.max_iterations is None)
         self.finished = objective.counters.snapshot()
         """The objective's counters when the last whole iteration ended: one cut short will be made again."""
+        self.quietly = quiet()
         self.begin = perf_counter()
         control.arm(None if self.rules.max_seconds is None else self.rules.max_seconds - self.before.total)
 
@@ -186,15 +188,14 @@ class _Run:
 
     def _advance(self, progress: Progress) -> None:
         self.objective.iteration = progress.iteration + 1
-        with np.errstate(all="ignore"):
-            state = self.method.step(self.objective, progress.state, self.limits)
+        state = self.quietly(self.method.step, self.objective, progress.state, self.limits)
         if self.checkpoint_every:
             self.finished = self.objective.counters.snapshot()
         progress.advance(state, self.eps)
 
     def _judge(self, progress: Progress) -> Finding | None:
         """Why to end here, or None."""
-        if not is_finite_start(progress):
+        if progress.iteration == 0 and not is_finite_start(progress):
             return _nonfinite_start(progress, self._explained(progress.state.theta))
         if progress.state.proposal is not None and progress.state.proposal.status.family is Family.FAILED:
             return progress.state.proposal
@@ -241,7 +242,8 @@ class _Run:
         return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
 
     def _gradients(self) -> int:
-        return self._counts(self.objective.counters).in_gradients(self.objective.size)
+        size = self.objective.size
+        return self.objective.counters.in_gradients(size) + self.offset.in_gradients(size)
 
     def _seconds(self) -> Seconds:
         return Seconds(
