@@ -49,12 +49,9 @@ class Scheduler:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def start(self) -> None:
-        """Starts the workers."""
-        ready = [asyncio.Event() for _ in range(self._settings.workers)]
-        self._slots = [asyncio.create_task(self._slot(event), name="slot") for event in ready]
-        for event in ready:
-            await event.wait()
+    def start(self) -> None:
+        """Starts the workers; jobs that come before they are there wait for them."""
+        self._slots = [asyncio.create_task(self._slot(), name="slot") for _ in range(self._settings.workers)]
 
     async def stop(self) -> None:
         """Ends the workers at once, whatever they do."""
@@ -121,7 +118,7 @@ class Scheduler:
 
     # One slot
 
-    async def _slot(self, ready: asyncio.Event) -> None:
+    async def _slot(self) -> None:
         worker: Worker | None = None
         try:
             while True:
@@ -131,8 +128,6 @@ class Scheduler:
                     logs.warning("worker not started", reason=str(error))
                     await asyncio.sleep(RESTART_SECONDS)
                     continue
-                finally:
-                    ready.set()
                 try:
                     while (name := await self._next(worker)) is not None:
                         if not await self._carry_out(worker, name):

@@ -1,6 +1,7 @@
 """A server from start to end.
 
-Start: settings checked, datasets read, workers forked, the port bound, and only then SERVING. End, on SIGTERM or
+Start: settings checked, the port bound, the template of the workers started, datasets read, then SERVING; jobs and
+short requests wait until there are workers. End, on SIGTERM or
 SIGINT: NOT_SERVING at once and no new jobs; running jobs are cancelled and keep their best points; streams get their
 last blocks, or a hint from which seq to go on; then the port is closed. All within `shutdown_seconds`; a second signal
 ends at once.
@@ -187,8 +188,10 @@ class Server:
             port = 0
         if port == 0:
             raise CannotServe(f"cannot listen on {self._settings.listen}: is another server running there?")
+        # Imports and warming take the template some seconds, in a process of its own: calls are accepted meanwhile.
+        self._short.start()
+        self._scheduler.start()
         await self._catalog.load()
-        await asyncio.gather(self._short.start(), self._scheduler.start())
         await self._grpc.start()
         for service in (OVERALL, *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)

@@ -52,11 +52,9 @@ class ShortRequests:
         self._wanted: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Starts the worker."""
-        ready = asyncio.Event()
-        self._task = asyncio.create_task(self._serve(ready), name="short requests")
-        await ready.wait()
+    def start(self) -> None:
+        """Starts the worker; who asks before it is there waits for it."""
+        self._task = asyncio.create_task(self._serve(), name="short requests")
 
     async def stop(self) -> None:
         """Ends the worker; who still waits is told."""
@@ -85,7 +83,7 @@ class ShortRequests:
             self._wanted.set_result(None)
         return await answer
 
-    async def _serve(self, ready: asyncio.Event) -> None:
+    async def _serve(self) -> None:
         worker: Worker | None = None
         try:
             while True:
@@ -95,8 +93,6 @@ class ShortRequests:
                     logs.warning("reserved worker not started", reason=str(error))
                     await asyncio.sleep(RESTART_SECONDS)
                     continue
-                finally:
-                    ready.set()
                 await self._serve_with(worker)
                 logs.warning("reserved worker ended", worker=worker.pid)
                 worker.kill()
