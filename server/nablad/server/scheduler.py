@@ -41,6 +41,7 @@ class Scheduler:
         self._running: dict[str, Worker] = {}
         self._wanting: deque[asyncio.Future[None]] = deque()
         self._slots: list[asyncio.Task[None]] = []
+        self._ready: list[asyncio.Event] = []
         self._reasons: dict[str, str] = {}
         """Of the cancels under way."""
         self._in_use: dict[str, frozenset[str]] = {}
@@ -51,7 +52,13 @@ class Scheduler:
 
     def start(self) -> None:
         """Starts the workers; jobs that come before they are there wait for them."""
-        self._slots = [asyncio.create_task(self._slot(), name="slot") for _ in range(self._settings.workers)]
+        self._ready = [asyncio.Event() for _ in range(self._settings.workers)]
+        self._slots = [asyncio.create_task(self._slot(ready), name="slot") for ready in self._ready]
+
+    async def wait_until_ready(self) -> None:
+        """Returns once the workers are there, or a first attempt to start them has failed."""
+        for ready in self._ready:
+            await ready.wait()
 
     async def stop(self) -> None:
         """Ends the workers at once, whatever they do."""
@@ -118,7 +125,7 @@ class Scheduler:
 
     # One slot
 
-    async def _slot(self) -> None:
+    async def _slot(self, ready: asyncio.Event) -> None:
         worker: Worker | None = None
         try:
             while True:
@@ -128,6 +135,8 @@ class Scheduler:
                     logs.warning("worker not started", reason=str(error))
                     await asyncio.sleep(RESTART_SECONDS)
                     continue
+                finally:
+                    ready.set()
                 try:
                     while (name := await self._next(worker)) is not None:
                         if not await self._carry_out(worker, name):

@@ -51,10 +51,15 @@ class ShortRequests:
         self._line: deque[_Request] = deque()
         self._wanted: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
 
     def start(self) -> None:
         """Starts the worker; who asks before it is there waits for it."""
         self._task = asyncio.create_task(self._serve(), name="short requests")
+
+    async def wait_until_ready(self) -> None:
+        """Returns once the worker is there, or a first attempt to start it has failed."""
+        await self._ready.wait()
 
     async def stop(self) -> None:
         """Ends the worker; who still waits is told."""
@@ -93,6 +98,8 @@ class ShortRequests:
                     logs.warning("reserved worker not started", reason=str(error))
                     await asyncio.sleep(RESTART_SECONDS)
                     continue
+                finally:
+                    self._ready.set()
                 await self._serve_with(worker)
                 logs.warning("reserved worker ended", worker=worker.pid)
                 worker.kill()
