@@ -26,7 +26,7 @@ from benchmarks.machine import describe
 from benchmarks.timing import pretty, table
 from nablad.client import Client, Layer, LeastSquares, Network, Stopping
 
-ROUNDS = 11
+ROUNDS = 9
 SERVERS = 7
 FEW = Stopping(max_iterations=5)
 

@@ -12,7 +12,7 @@ from nablad import solvers
 from nablad.server.frames import Frame, Kind
 from nablad.server.worker import emitter, iterates
 from nablad.server.worker.emitter import Emitter
-from nablad.server.worker.iterates import MAX_EVENT_BYTES, Rows
+from nablad.server.worker.iterates import FEW, MAX_EVENT_BYTES, Rows
 from nablad.v1 import event_pb2, tensor_pb2
 
 COUNTS = st.one_of(st.integers(0, 300), st.integers(0, 2**63 - 1))
@@ -34,9 +34,9 @@ def by_protobuf(seq: int, time_ns: int, iterate: solvers.Iterate) -> event_pb2.S
     return event
 
 
-@given(st.lists(st.tuples(COUNTS, MOMENTS, ITERATES), min_size=1, max_size=20))
+@given(st.lists(st.tuples(COUNTS, MOMENTS, ITERATES), min_size=1, max_size=2 * FEW))
 def test_rows_are_encoded_as_protobuf_encodes_them(events: list[tuple[int, int, solvers.Iterate]]) -> None:
-    rows = Rows(20)
+    rows = Rows(2 * FEW)
     for event in events:
         rows.append(*event)
     expected = event_pb2.SolveEventBlock(events=[by_protobuf(*event) for event in events]).SerializeToString()
@@ -47,9 +47,10 @@ def test_rows_are_encoded_as_protobuf_encodes_them(events: list[tuple[int, int, 
 def test_the_longest_row_fits_its_bound() -> None:
     longest = 2**63 - 1
     iterate = solvers.Iterate(longest, *[1.0] * 4, *[longest] * 4, None, True)
-    rows = Rows(1)
-    rows.append(longest, 2**63 - 1, iterate)
-    assert len(rows.take()) <= MAX_EVENT_BYTES
+    rows = Rows(FEW + 1)
+    for _ in range(FEW + 1):
+        rows.append(longest, 2**63 - 1, iterate)
+    assert len(rows.take()) <= (FEW + 1) * MAX_EVENT_BYTES
 
 
 class Silent:

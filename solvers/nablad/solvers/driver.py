@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -136,8 +136,8 @@ class _Run:
         self.before = Seconds(0.0, 0.0, 0.0) if self.progress is None else self.progress.seconds
         counts = Counters() if self.progress is None else self.progress.counts
         # The objective's counters may have been used before: the run's own are theirs plus this offset.
-        now = asdict(objective.counters)
-        self.offset = Counters(**{name: count - now[name] for name, count in asdict(counts).items()})
+        now = vars(objective.counters)
+        self.offset = Counters(**{name: count - now[name] for name, count in vars(counts).items()})
         most = self.rules.max_evaluations
         self.limits = Limits(control, objective.counters, None if most is None else most - self.offset.value)
         self.objective = Metered(objective, self.limits, bounds)
@@ -239,7 +239,7 @@ class _Run:
 
     def _counts(self, at: Counters) -> Counters:
         """The run's own counts, when the objective's were `at`."""
-        return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
+        return Counters(**{name: count + getattr(self.offset, name) for name, count in vars(at).items()})
 
     def _gradients(self) -> int:
         size = self.objective.size

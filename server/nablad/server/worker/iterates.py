@@ -26,6 +26,9 @@ Mask = NDArray[np.bool_]
 MAX_EVENT_BYTES = 122
 """Of an encoded row, with the tag and the length of its own: below 128 each length takes one byte."""
 
+FEW = 16
+"""So many rows are written sooner as messages: array operations cost as much for one row as for a hundred."""
+
 _ROW = struct.Struct("<3q4d4q")
 _SEQ, _TIME, _ITERATION, _LOSS, _GRADIENT_NORM, _STEP, _SECONDS, _VALUES, _GRADIENTS, _HESSIANS, _PRODUCTS = range(11)
 _COLUMNS = 11
@@ -62,10 +65,18 @@ class Rows:
     def take(self) -> bytes:
         """All of them as the `events` of a SolveEventBlock, and none is left."""
         count, self.count = self.count, 0
-        if not count:
-            return b""
+        if count <= FEW:
+            return self._one_by_one(count)
         words = np.frombuffer(self._buffer, np.uint64, count * _COLUMNS).reshape(count, _COLUMNS)
         return _events(words)
+
+    def _one_by_one(self, count: int) -> bytes:
+        block = event_pb2.SolveEventBlock()
+        for row in range(count):
+            seq, time_ns, *numbers = _ROW.unpack_from(self._buffer, row * _ROW.size)
+            event = block.events.add(seq=seq, iterate=message(solvers.Iterate(*numbers, theta=None, accepted=True)))
+            event.time.seconds, event.time.nanos = divmod(time_ns, 10**9)
+        return block.SerializeToString()
 
 
 def _events(words: NDArray[np.uint64]) -> bytes:
