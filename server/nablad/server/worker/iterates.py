@@ -74,7 +74,7 @@ class Rows:
         block = event_pb2.SolveEventBlock()
         for row in range(count):
             seq, time_ns, *numbers = _ROW.unpack_from(self._buffer, row * _ROW.size)
-            event = block.events.add(seq=seq, iterate=message(solvers.Iterate(*numbers, theta=None, accepted=True)))
+            event = block.events.add(seq=seq, iterate=message(solvers.Iterate._make((*numbers, None, True))))
             event.time.seconds, event.time.nanos = divmod(time_ns, 10**9)
         return block.SerializeToString()
 
