@@ -222,7 +222,7 @@ def solves_a_second(client: Client, jobs: int) -> float:
     began = time.perf_counter()
     waiting = [client.submit(model, GradientDescent(1e-4), stopping=stopping) for _ in range(jobs)]
     for job in waiting:
-        job.watch(thinning=Thinning(budget=8)).result()
+        job.watch(thinning=Thinning.budget(8)).result()
     return jobs / (time.perf_counter() - began)
 
 
