@@ -34,6 +34,11 @@ ROOMS = (
         ("nablad.expressions", "nablad.solvers.objective", "nablad.solvers.bounds", "nablad.solvers.blas"),
         ("numpy", "scipy"),
     ),
+    # The compiler, and nothing else of it than what makes a text into machine code.
+    Room("nablad.solvers.autodiff.kernels.native", ("nablad.solvers.autodiff.kernels",), ("llvmlite",)),
+    # scipy for the addresses of its BLAS
+    Room("nablad.solvers.autodiff.kernels.gemm", ("nablad.solvers.autodiff.kernels",), ("numpy", "scipy")),
+    Room("nablad.solvers.autodiff.kernels", ("nablad.expressions",), ("numpy",)),
     Room(
         "nablad.solvers.models",
         ("nablad.expressions", "nablad.solvers.autodiff", "nablad.solvers.objective"),

@@ -174,7 +174,7 @@ def test_models_print_in_one_line() -> None:
 
 
 def test_the_client_needs_numpy_grpc_and_protobuf_only() -> None:
-    heavy = ("scipy", "rich", "typer", "pydantic", "numba", "matplotlib", "nablad.server", "nablad.solvers")
+    heavy = ("scipy", "rich", "typer", "pydantic", "llvmlite", "matplotlib", "nablad.server", "nablad.solvers")
     probe = f"import sys, nablad.client; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

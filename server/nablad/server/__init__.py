@@ -8,7 +8,7 @@
     serving      a server from start to end
 
 The front is one process with one event loop: no solve, validation or large decode ever runs on it, and it imports
-neither scipy nor numba.
+neither scipy nor a compiler.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nablad.solvers.autodiff.kernels.native import warm_kernels as warm_kernels
     from nablad.solvers.bounds import Bounds as Bounds
     from nablad.solvers.choice import choose_method as choose_method
     from nablad.solvers.control import Control as Control
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from nablad.solvers.stopping import Stopping as Stopping
 
 _HOMES = {
+    "autodiff.kernels.native": ("warm_kernels",),
     "bounds": ("Bounds",),
     "choice": ("choose_method",),
     "control": ("Control",),

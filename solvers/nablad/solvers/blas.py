@@ -4,9 +4,9 @@ Two reasons, both measured. A threaded BLAS splits a sum by the number of its th
 other bits on another machine or under another setting; and OpenBLAS with two threads collapses when another process
 wants a core (a gradient of 24 ms became 160). Parallelism lives above BLAS: row blocks in threads, jobs in processes.
 
-The setting belongs to the process, so blocks that overlap share it: the first to enter sets it (about 40
-microseconds), the last to leave restores it, and those between only count. A run holds it from end to end; an
-objective used without a run takes it once an evaluation.
+The setting belongs to the process, so blocks that overlap share it: the first to enter sets it (some microseconds),
+the last to leave restores it, and those between only count. A run holds it from end to end; an objective used without
+a run takes it once an evaluation.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._controller: Any = None
-        self._limit: Any = None
+        self._libraries: list[Any] | None = None
+        self._before: list[int] = []
 
     def take(self) -> None:
         with self._lock:
             if self._holders == 0:
-                if self._controller is None:
+                if self._libraries is None:
                     from threadpoolctl import ThreadpoolController  # finds the libraries loaded by now: 1 ms, once
 
-                    self._controller = ThreadpoolController().select(user_api="blas")
-                self._limit = self._controller.limit(limits=1)
+                    self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                self._before = [library.num_threads for library in self._libraries]
+                for library in self._libraries:
+                    library.set_num_threads(1)
             self._holders += 1
 
     def release(self) -> None:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
-                self._limit.restore_original_limits()
+                for library, count in zip(self._libraries or (), self._before, strict=True):
+                    library.set_num_threads(count)
 
 
 _LIMIT = _Limit()

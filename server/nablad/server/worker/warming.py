@@ -33,6 +33,7 @@ def warm_up() -> None:
     """Imports everything that a worker will need, and solves a small problem of each kind."""
     for name in nablad.solvers.__all__:
         getattr(nablad.solvers, name)
+    solvers.warm_kernels()
     context = WorkerContext(DatasetFiles(Path(os.devnull)), Limits(), 1, lambda _: None)
     for spec in _specs():
         evaluate.validate(Frame(Kind.VALIDATE, (spec.SerializeToString(),)), context, solvers.Control())

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -32,8 +33,12 @@ from nablad.solvers.blas import one_blas_thread
 
 STRIPES = 8
 """Accumulators: more would balance more threads better and cost more memory for long gradients."""
-CACHE_BUDGET = 1 << 20
-"""Bytes of live buffers and inputs for one block: the order of a core's second-level cache."""
+LARGE_SUMS = 1 << 20
+"""Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
+REMEMBERED_BLOCKS = 64
+"""Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
+CACHE_BUDGET = 2 << 20
+"""Bytes of live buffers and inputs for one block: between a core's second-level cache and its share of the third."""
 BLOCK_ROWS = (64, 8192)
 BLOCK_LIMIT = 256 << 20
 """Bytes that no block exceeds while it has more than one row, whatever BLOCK_ROWS says."""
@@ -70,7 +75,7 @@ class Program:
         """The whole graph as generated Python, where it is small, without data rows, and float64."""
         if self.head.dtype != np.float64 or self.body.steps:
             return None
-        return generate(self.graph, len(self.head.steps))
+        return generate(self.graph, self.head.calls)
 
     @cached_property
     def accumulator_bytes(self) -> int:
@@ -94,8 +99,13 @@ class Program:
     def bytes(self, rows: int) -> int:
         """Estimated workspace of one thread over N rows, accumulators included: the live set of one block."""
         block = min(rows, self.block_rows) if self.separable else rows
-        stripes = len(stripes_of(rows, block)) if rows else 0
+        stripes = len(self.stripes(rows)) if rows else 0
         return self.head.bytes(rows) + self.tail.bytes(rows) + stripes * self.accumulator_bytes + self.body.bytes(block)
+
+    def stripes(self, rows: int) -> list[list[tuple[int, int]]]:
+        """The blocks (start, stop) of each stripe."""
+        block = max(1, self.block_rows if self.separable else rows)
+        return stripes_of(rows, block, STRIPES // 2 if self.accumulator_bytes > LARGE_SUMS else STRIPES)
 
     def tape_bytes(self, rows: int) -> int:
         """What the same evaluation would take with a buffer for every result over all N rows, as a tape has."""
@@ -138,10 +148,10 @@ def _power_of_two(n: int) -> int:
     return 1 << max(0, n.bit_length() - 1)
 
 
-def stripes_of(rows: int, block: int) -> list[list[tuple[int, int]]]:
-    """The blocks (start, stop) of each stripe; by the two numbers alone."""
+def stripes_of(rows: int, block: int, most: int = STRIPES) -> list[list[tuple[int, int]]]:
+    """The blocks (start, stop) of each stripe; by these numbers alone."""
     blocks = [(start, min(start + block, rows)) for start in range(0, rows, block)]
-    count = min(STRIPES, len(blocks))
+    count = min(most, len(blocks))
     return [blocks[k * len(blocks) // count : (k + 1) * len(blocks) // count] for k in range(count)]
 
 
@@ -171,8 +181,10 @@ class Evaluator:
         block = program.block_rows if program.separable else rows
         if not program.separable and program.body.bytes(rows) > WHOLE_LIMIT:
             raise MemoryLimit(program.body.bytes(rows), WHOLE_LIMIT)
-        self._stripes = stripes_of(rows, max(1, block)) if program.body.outputs else []
+        self._stripes = program.stripes(rows) if program.body.outputs else []
+        self._remembered = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
         self._data = tuple(data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0])
+        self._slices: dict[int, tuple[Array, ...]] = {}
         self._busy = threading.Lock()
         self._parameters = [np.empty(concrete(x.shape, rows), program.head.dtype) for x in program.head.graph.inputs]
         self._head = Workspace(program.head, 1, total)
@@ -193,6 +205,7 @@ class Evaluator:
             return
         self._attached = arrays
         rows = (x for x in self.program.body.graph.inputs if row_size(x.shape)[0])
+        self._slices = {}
         self._data = tuple(arrays.get(x.name, old) for x, old in zip(rows, self._data, strict=True))
         for k, node in enumerate(self.program.head.graph.inputs):
             if node.name in arrays:
@@ -257,11 +270,7 @@ class Evaluator:
         return arrays, sink
 
     def _run_stripes(self, shared: Sequence[Array], sink: Sink) -> None:
-        if len(self._stripes) <= 1:
-            for stripe in range(len(self._stripes)):
-                self._run_stripe(self._workers[0], stripe, shared, sink)
-            return
-        with one_blas_thread():
+        with nullcontext() if self.program.body.all_native else one_blas_thread():
             if self._threads == 1:
                 for stripe in range(len(self._stripes)):
                     self._run_stripe(self._workers[0], stripe, shared, sink)
@@ -302,20 +311,32 @@ class Evaluator:
     def _run_stripe(self, worker: Workspace, stripe: int, shared: Sequence[Array], sink: Sink) -> None:
         count = self.program.sums
         sums = self._sums[stripe]
-        combine: Callable[..., Any] = _copy
+        first = True
         for start, stop in self._stripes[stripe]:
             if self._checkpoint is not None:
                 self._checkpoint()
-            parts = worker.run((*shared, *self._rows_of(start, stop)), stop - start)
+            block = start if self._remembered else -1
+            parts = worker.run((*shared, *self._rows_of(start, stop)), stop - start, block, sums, first)
             for total, part in zip(sums, parts, strict=False):
-                combine(total, part, total)
+                if part is total:  # a product, which has added itself
+                    continue
+                if first:
+                    np.copyto(total, part)
+                else:
+                    np.add(total, part, total)
             if len(parts) > count:
                 sink(stripe, start, stop, parts[count:])
-            combine = np.add
+            first = False
 
     def _rows_of(self, start: int, stop: int) -> tuple[Array, ...]:
-        # The same arrays each time where one block is all: nothing is then bound anew.
-        return self._data if stop - start == self._rows else tuple(x[start:stop] for x in self._data)
+        """The same arrays each time, as long as there are few: nothing is then bound anew."""
+        if stop - start == self._rows:
+            return self._data
+        if not self._remembered:
+            return tuple(x[start:stop] for x in self._data)
+        if start not in self._slices:
+            self._slices[start] = tuple(x[start:stop] for x in self._data)
+        return self._slices[start]
 
     @property
     def stripes(self) -> int:
@@ -330,10 +351,6 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _nowhere(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
     """The sink of a body that gathers nothing."""
-
-
-def _copy(source_total: Array, part: Array, total: Array) -> None:
-    np.copyto(total, part)
 
 
 def _rows_axis(node: Node) -> int:

@@ -9,8 +9,9 @@ A Plan is immutable and shared between threads. A Workspace owns the buffers of 
 its arrays once, so that a run is a loop over calls and allocates no arrays. What depends on an input's memory is bound
 anew only when another array is given for that input, as each row block does.
 
-The fusion pass (affine + pointwise + reduction as one kernel) will enter here, between schedule and slots; straight
-source code for scalar graphs is another way to run the same steps.
+Pointwise results over one index set, and their sums, are one step (fusion.py), run strip by strip in native code, where
+the process has kernels (kernels/); their order is then that of fusion's schedule, else the graph's own. Straight source
+code for scalar graphs is another way to run the same graph.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ import numpy as np
 
 from nablad.expressions import OPS, Graph, Node, Shape
 from nablad.expressions.dimension import concrete, row_size
+from nablad.solvers.autodiff.fusion import Fused, schedule
+from nablad.solvers.autodiff.kernels.gemm import product
+from nablad.solvers.autodiff.kernels.native import available
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, NativeSequence
+from nablad.solvers.autodiff.kernels.strips import Task
+from nablad.solvers.autodiff.kernels.vectors import LANES
 from nablad.solvers.autodiff.ops import MEANING, Array, Instruction
 
 STATIC = ("constant", "eye", "rows")
@@ -53,14 +60,29 @@ class Step:
 
 
 @dataclass(frozen=True)
+class FusedStep:
+    """A group's place in the schedule."""
+
+    group: Fused
+    slots: tuple[int, ...]
+    """Of the group's results."""
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return self.group.operands
+
+
+@dataclass(frozen=True)
 class Plan:
     """A compiled graph. `compile_plan` makes it."""
 
     graph: Graph
     dtype: np.dtype[Any]
     nodes: tuple[Node, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step | FusedStep, ...]
     slots: tuple[Slot, ...]
+    native: bool
+    """Whether kernels run it, or numpy's calls alone."""
 
     @cached_property
     def inputs(self) -> tuple[int | None, ...]:
@@ -74,6 +96,18 @@ class Plan:
         return tuple(where[node] for node in self.graph.outputs)
 
     @cached_property
+    def products(self) -> tuple[int | None, ...]:
+        """For each output that is a product of matrices which nothing else reads: the step that computes it."""
+        read = {x for step in self.steps for x in step.operands}
+        made = {step.position: k for k, step in enumerate(self.steps) if isinstance(step, Step)}
+        found: list[int | None] = []
+        for k in self.outputs:
+            node = self.nodes[k]
+            plain = node.op == "matmul" and all(len(x.shape) == 2 for x in node.operands)
+            found.append(made[k] if plain and k not in read and self.outputs.count(k) == 1 else None)
+        return tuple(found)
+
+    @cached_property
     def rebound(self) -> tuple[tuple[int, ...], ...]:
         """For each input, the steps to bind anew when its memory moves."""
         return tuple(() if k is None else self._touching(k) for k in self.inputs)
@@ -84,23 +118,47 @@ class Plan:
         for k, step in enumerate(self.steps):
             if memory.intersection(step.operands):
                 touched.append(k)
-                if step.slot is None:
+                if isinstance(step, Step) and step.slot is None:
                     memory.add(step.position)
         return tuple(touched)
 
     def bytes(self, rows: int) -> int:
-        """The size of a workspace's buffers."""
+        """The size of a workspace's buffers, but for the strips that groups work in (see `arena`)."""
         return sum(rows**slot.power * slot.size * (1 if slot.truth else self.dtype.itemsize) for slot in self.slots)
+
+    def arena(self, rows: int) -> int:
+        """Elements of the strips that a group works in: of the largest, for they take turns."""
+        return max((step.group.program.arena(rows) for step in self.steps if isinstance(step, FusedStep)), default=0)
 
     def tape_bytes(self, rows: int) -> int:
         """What a buffer for every result would take: the memory of a tape, as against the live set's."""
         total = 0
-        for step in self.steps:
-            if step.slot is not None:
-                node = self.nodes[step.position]
-                power, size = row_size(node.shape)
-                total += rows**power * size * (1 if OPS[node.op].result == "truth" else self.dtype.itemsize)
+        for k in self._computed:
+            node = self.nodes[k]
+            power, size = row_size(node.shape)
+            total += rows**power * size * (1 if OPS[node.op].result == "truth" else self.dtype.itemsize)
         return total
+
+    @cached_property
+    def all_native(self) -> bool:
+        """Whether no step is left to numpy, which might call BLAS."""
+        return all(isinstance(step, FusedStep) or step.slot is None for step in self.steps)
+
+    @property
+    def calls(self) -> int:
+        """How many nodes are computed, whatever becomes one step."""
+        return len(self._computed)
+
+    @cached_property
+    def _computed(self) -> tuple[int, ...]:
+        """The positions of all results that are no views."""
+        found: list[int] = []
+        for step in self.steps:
+            if isinstance(step, FusedStep):
+                found += step.group.members
+            elif step.slot is not None:
+                found.append(step.position)
+        return tuple(found)
 
     @property
     def bytes_per_row(self) -> int:
@@ -112,8 +170,9 @@ class Plan:
     def flops(self) -> tuple[float, float]:
         """(for each row, once): floating point operations by the op rows' costs."""
         per_row = once = 0.0
-        for step in self.steps:
-            node = self.nodes[step.position]
+        for node in self.nodes:
+            if not node.operands:
+                continue
             meaning = MEANING[node.op]
             power, size = row_size(meaning.space(node))
             if power:
@@ -124,36 +183,64 @@ class Plan:
 
 
 def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
-    """Schedule the graph in its own order and assign buffers by liveness. Linear in nodes and operands."""
+    """Schedule the graph and assign buffers by liveness. Linear in nodes and operands."""
     nodes = graph.nodes
     position = {node: k for k, node in enumerate(nodes)}
     operands = [tuple([position[x] for x in node.operands]) for node in nodes]
+    for k, node in enumerate(nodes):
+        if not operands[k] and node.op not in ("input", *STATIC):
+            raise ValueError(f"no plan for the leaf {node!r}")
+    outputs = [position[node] for node in graph.outputs]
+    kernels = np.dtype(dtype).name in LANES and available()
+    order = schedule(nodes, operands, outputs) if kernels else [k for k in range(len(nodes)) if operands[k]]
     root = _roots(nodes, operands)
-    last = _last_reads(graph, position, operands, root)
+    last = _last_reads(order, operands, outputs, root)
     allocator = _Allocator()
     owned: dict[int, int] = {}
-    steps = []
-    for k, node in enumerate(nodes):
-        if not operands[k]:
-            if node.op not in ("input", *STATIC):
-                raise ValueError(f"no plan for the leaf {node!r}")
-            continue
-        slot = scratch = None
-        dying = {root[x] for x in operands[k] if last[root[x]] == k}
-        if root[k] == k:
-            truth = OPS[node.op].result == "truth"
-            reused = None if truth else _in_place(node, operands[k], dying, owned, root)
-            slot = allocator.take(node.shape, truth) if reused is None else owned.pop(reused)
-            owned[k] = slot
-            temporary = MEANING[node.op].scratch
-            if temporary is not None:
-                scratch = allocator.take(temporary(node), False)
-                allocator.give(scratch)
-        for gone in sorted(dying):
+    steps: list[Step | FusedStep] = []
+    for time, item in enumerate(order):
+        reads = item.operands if isinstance(item, Fused) else operands[item]
+        dying = {root[x] for x in reads if last[root[x]] == time}
+        if isinstance(item, Fused):
+            results = item.results
+            slots = []
+            for index, k in enumerate(results):
+                reused = _in_place_of_group(nodes, item, index, dying, owned, root)
+                slots.append(allocator.take(nodes[k].shape, False) if reused is None else owned.pop(reused))
+                owned[k] = slots[-1]
+            steps.append(FusedStep(item, tuple(slots)))
+        else:
+            results = (item,)
+            step = _single(nodes[item], item, operands[item], dying, owned, root, allocator)
+            steps.append(step)
+        # Results that nobody reads die here, too.
+        for gone in sorted(dying.union(k for k in results if root[k] == k and last[k] <= time)):
             if gone in owned:
                 allocator.give(owned.pop(gone))
-        steps.append(Step(k, operands[k], slot, scratch))
-    return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots))
+    return Plan(graph, np.dtype(dtype), nodes, tuple(steps), tuple(allocator.slots), kernels)
+
+
+def _single(
+    node: Node,
+    k: int,
+    reads: tuple[int, ...],
+    dying: set[int],
+    owned: dict[int, int],
+    root: Sequence[int],
+    allocator: _Allocator,
+) -> Step:
+    if root[k] != k:
+        return Step(k, reads, None, None)
+    scratch = None
+    truth = OPS[node.op].result == "truth"
+    reused = None if truth else _in_place(node, reads, dying, owned, root)
+    slot = allocator.take(node.shape, truth) if reused is None else owned.pop(reused)
+    owned[k] = slot
+    temporary = MEANING[node.op].scratch
+    if temporary is not None:
+        scratch = allocator.take(temporary(node), False)
+        allocator.give(scratch)
+    return Step(k, reads, slot, scratch)
 
 
 def _roots(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]]) -> list[int]:
@@ -197,16 +284,15 @@ def _only_splits(old: Shape, new: Shape) -> bool:
 
 
 def _last_reads(
-    graph: Graph, position: dict[Node, int], operands: Sequence[tuple[int, ...]], root: Sequence[int]
+    order: Sequence[int | Fused], operands: Sequence[tuple[int, ...]], outputs: Sequence[int], root: Sequence[int]
 ) -> list[int]:
-    """The last schedule position that reads each root's memory; beyond the end for outputs."""
-    last = list(range(len(root)))
-    for k, reads in enumerate(operands):
-        last[root[k]] = max(last[root[k]], k)
-        for x in reads:
-            last[root[x]] = k
-    for output in graph.outputs:
-        last[root[position[output]]] = len(root)
+    """When each root's memory is read last, as a place in the order; beyond its end for outputs."""
+    last = [-1] * len(root)
+    for time, item in enumerate(order):
+        for x in item.operands if isinstance(item, Fused) else operands[item]:
+            last[root[x]] = time
+    for output in outputs:
+        last[root[output]] = len(order)
     return last
 
 
@@ -220,6 +306,22 @@ def _in_place(
             # Not even the same operand twice: an op that writes in steps would read what it has written.
             sharing = any(root[other] == x for place, other in enumerate(operands) if place != index)
             if not sharing and OPS[node.operands[index].op].result == "real":
+                return x
+    return None
+
+
+def _in_place_of_group(
+    nodes: Sequence[Node], group: Fused, index: int, dying: set[int], owned: dict[int, int], root: Sequence[int]
+) -> int | None:
+    """An operand whose buffer a group's result may take: read where it lies, and never after the result is written."""
+    program = group.program
+    if program.results[index] != "full":
+        return None
+    shape = nodes[group.results[index]].shape
+    for k, x in enumerate(group.operands):
+        if x in dying and x in owned and program.operands[k] == "full" and nodes[x].shape == shape:
+            sharing = any(root[other] == x for other in group.operands if other != x)
+            if not sharing and group.last_reads[k] <= group.writes[index] and OPS[nodes[x].op].result == "real":
                 return x
     return None
 
@@ -252,21 +354,37 @@ _NOTHING: Instruction = (tuple, ())
 class _Bound:
     """A plan's instructions bound to arrays for one number of rows."""
 
-    def __init__(self, plan: Plan, buffers: Sequence[Array], statics: dict[int, Array], rows: int) -> None:
+    def __init__(
+        self, plan: Plan, buffers: Sequence[Array], arena: Array, statics: dict[int, Array], rows: int, first: bool
+    ) -> None:
         self._plan = plan
         self._buffers = buffers
+        self._arena = arena
         self._rows = rows
+        self._beta = 0.0 if first else 1.0
         self.values: list[Any] = [statics.get(k) for k in range(len(plan.nodes))]
         self._given: list[Array | None] = [None] * len(plan.inputs)
-        calls = [k for k, step in enumerate(plan.steps) if step.slot is not None]
+        self._sums: Sequence[Array] = ()
+        self._into: dict[int, Array] = {}
+        calls = [k for k, step in enumerate(plan.steps) if isinstance(step, FusedStep) or step.slot is not None]
         self._call_of = {k: place for place, k in enumerate(calls)}
-        self.program: list[Instruction] = [_NOTHING] * len(calls)
+        self._tasks: dict[int, Task] = {}
+        self._copies: dict[int, list[tuple[Array, Array]]] = {}
+        self._calls: list[Instruction | NativeCall] = [_NOTHING] * len(calls)
+        self.program: list[Instruction] = []
+        self._sequences: list[NativeSequence] = []
         self._stale = set(range(len(plan.steps)))
 
-    def give(self, inputs: Sequence[Array]) -> None:
-        if not self._stale and all(map(is_, inputs, self._given)):
+    def give(self, inputs: Sequence[Array], sums: Sequence[Array]) -> None:
+        if not self._stale and sums is self._sums and all(map(is_, inputs, self._given)):
             return
         stale, self._stale = self._stale, set()
+        if sums is not self._sums:
+            self._sums = sums
+            for step, array in zip(self._plan.products, sums, strict=False):
+                if step is not None:
+                    self._into[step] = array
+                    stale.add(step)
         for k, (array, known) in enumerate(zip(inputs, self._given, strict=True)):
             if array is not known:
                 self._given[k] = array
@@ -275,26 +393,94 @@ class _Bound:
                     self.values[position] = array
                     stale.update(self._plan.rebound[k])
         for k in sorted(stale):
-            self._bind(k)
+            step_ = self._plan.steps[k]
+            if isinstance(step_, FusedStep):
+                self._calls[self._call_of[k]] = self._bind_group(k, step_)
+            else:
+                self._bind(k, step_)
+        self._write_program()
 
-    def _bind(self, index: int) -> None:
-        step = self._plan.steps[index]
+    def _write_program(self) -> None:
+        """Native calls that follow upon each other as one."""
+        self.program, self._sequences = [], []
+        together: list[NativeCall] = []
+        copies = {self._call_of[k]: found for k, found in self._copies.items() if found}
+        for place, call in enumerate(self._calls):
+            if place in copies or not isinstance(call, NativeCall):
+                self._close(together)
+                together = []
+            if place in copies:
+                self.program.append((_copy, (copies[place],)))
+            if isinstance(call, NativeCall):
+                together.append(call)
+            else:
+                self.program.append(call)
+        self._close(together)
+
+    def _close(self, together: list[NativeCall]) -> None:
+        if together:
+            sequence = NativeSequence(together)
+            self._sequences.append(sequence)
+            self.program.append((sequence.call, sequence.arguments))
+
+    def _bind(self, index: int, step: Step) -> None:
         arrays = [self.values[k] for k in step.operands]
         node = self._plan.nodes[step.position]
         attributes = concrete(node.attributes, self._rows)
         if step.slot is None:
             self.values[step.position] = MEANING[node.op].evaluate(arrays[0], *attributes)
             return
+        if node.op == "matmul" and self._bind_product(index, step, arrays):
+            return
         out = self.values[step.position]
-        if out is None:
+        if out is None or index in self._into:
             out = self.values[step.position] = self._array(step.slot, node.shape)
         scratch = MEANING[node.op].scratch
         temporary = None if step.scratch is None or scratch is None else self._array(step.scratch, scratch(node))
-        self.program[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
+        self._calls[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
+
+    def _bind_product(self, index: int, step: Step, arrays: Sequence[Array]) -> bool:
+        """A product by BLAS itself, which may add to a sum; False where numpy is to do it."""
+        if not self._plan.native or any(x.ndim != 2 or x.dtype != self._plan.dtype for x in arrays):
+            return False
+        assert step.slot is not None
+        sum_ = self._into.get(index)
+        out = self._array(step.slot, self._plan.nodes[step.position].shape) if sum_ is None else sum_
+        made = product(arrays[0], arrays[1], out, 0.0 if sum_ is None else self._beta)
+        if made is None:
+            return False
+        self.values[step.position] = out
+        self._calls[self._call_of[index]] = made.native
+        return True
+
+    def _bind_group(self, index: int, step: FusedStep) -> NativeCall:
+        group = step.group
+        task = self._tasks.get(index)
+        if task is None:
+            for k, slot in zip(group.results, step.slots, strict=True):
+                self.values[k] = self._array(slot, self._plan.nodes[k].shape)
+            results = [self.values[k] for k in group.results]
+            task = self._tasks[index] = Task(group.program, self._plan.dtype, results, self._rows, self._arena)
+        copies = []
+        for place, k in enumerate(group.operands):
+            array = self.values[k]
+            if array.dtype != self._plan.dtype or not array.flags.c_contiguous:
+                # Strips are read side by side: what lies otherwise, or is a truth, is copied before each run.
+                gapless = np.empty(array.shape, self._plan.dtype)
+                copies.append((gapless, array))
+                array = gapless
+            task.give(place, array)
+        self._copies[index] = copies
+        return task.native
 
     def _array(self, slot: int, shape: Shape) -> Array:
         power, size = row_size(shape)
         return self._buffers[slot][: self._rows**power * size].reshape(concrete(shape, self._rows))
+
+
+def _copy(copies: Sequence[tuple[Array, Array]]) -> None:
+    for gapless, array in copies:
+        np.copyto(gapless, array)
 
 
 class Workspace:
@@ -310,28 +496,42 @@ class Workspace:
         self._buffers = [
             np.empty(rows**slot.power * slot.size, np.bool_ if slot.truth else plan.dtype) for slot in plan.slots
         ]
+        self._arena = np.empty(plan.arena(rows), plan.dtype)
         self._statics = {
             k: _static(node, plan.dtype, rows if total is None else total)
             for k, node in enumerate(plan.nodes)
             if node.op in STATIC
         }
-        self._bound: dict[int, _Bound] = {}
+        self._bound: dict[tuple[int, int, bool], _Bound] = {}
 
-    def run(self, inputs: Sequence[Array], rows: int = 1) -> tuple[Array, ...]:
-        """The outputs, in memory that the next run overwrites. `inputs` are in the order of the graph's inputs."""
-        bound = self._bind(inputs, rows)
+    def run(
+        self,
+        inputs: Sequence[Array],
+        rows: int = 1,
+        block: int = -1,
+        sums: Sequence[Array] = (),
+        first: bool = True,
+    ) -> tuple[Array, ...]:
+        """The outputs, in memory that the next run overwrites. `inputs` are in the order of the graph's inputs.
+
+        What is bound to arrays is kept for each number of rows, and apart for each `block` that is not negative. The
+        first outputs may have `sums`: one that is a product of matrices is added to its own, or written there if this
+        is the `first`, and is then that array itself; the others are the caller's to add.
+        """
+        bound = self._bind(inputs, rows, block, sums, first)
         for call, arguments in bound.program:
             call(*arguments)
         values = bound.values
         return tuple([values[k] for k in self.plan.outputs])
 
-    def _bind(self, inputs: Sequence[Array], rows: int) -> _Bound:
-        bound = self._bound.get(rows)
+    def _bind(self, inputs: Sequence[Array], rows: int, block: int, sums: Sequence[Array], first: bool) -> _Bound:
+        key = (rows, block, first)
+        bound = self._bound.get(key)
         if bound is None:
             if rows > self._capacity:
                 raise ValueError(f"a workspace for {self._capacity} rows was given {rows}")
-            bound = self._bound[rows] = _Bound(self.plan, self._buffers, self._statics, rows)
-        bound.give(inputs)
+            bound = self._bound[key] = _Bound(self.plan, self._buffers, self._arena, self._statics, rows, first)
+        bound.give(inputs, sums)
         return bound
 
 

@@ -18,10 +18,13 @@ MIB = 1 << 20
 
 
 def wide(length: int) -> Expression:
-    """One number, by way of arrays of so many elements."""
-    return Expression.trace(
-        lambda p: np.sum(np.sin(np.broadcast_to(p["x"], (length, 2)) ** 2)), start={"x": np.array([0.5, 0.7])}
-    )
+    """One number, by way of an array of so many rows that must stand in memory: pieces are put side by side."""
+
+    def function(p: Any) -> Any:
+        half = np.broadcast_to(p["x"], (length // 2, 2))
+        return np.sum(np.sin(np.concatenate([half, half]) ** 2))
+
+    return Expression.trace(function, start={"x": np.array([0.5, 0.7])})
 
 
 CALLS: dict[str, Callable[[Derivatives], Any]] = {

@@ -1,0 +1,415 @@
+"""Which nodes of a schedule become one strip program.
+
+Pointwise ops over the same index set, and the sums and log-sum-exps of their results, are collected into groups; a
+group is one step of a plan. The schedule is made backwards, from the outputs, each node as late as its readers allow.
+So what only a derivative reads is computed beside it, not kept from the forward pass, and a group takes in a node as
+soon as all readers are in it or after it: no group can wait for itself. A sum goes with what it sums, and is complete
+only when its group is; a reader of it is in a later one.
+
+A group's operands may be stretched over its rows or its columns, not both in turn: for its shape there must be one
+split into rows and columns by which every operand is full, a row, a column or a scalar, and every sum is over all
+elements, over the rows or over the columns. Linear in nodes and operands.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nablad.expressions import OPS, Node, Shape
+from nablad.expressions.dimension import row_size
+from nablad.solvers.autodiff.kernels.strips import WIDEST, Code, Kind, StripProgram
+from nablad.solvers.autodiff.kernels.table import KERNELS
+
+Value = tuple[str, int]
+"""While a program is written: what a value is, and which."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A group: a strip program, and whose values it reads and gives, by their positions."""
+
+    program: StripProgram
+    members: tuple[int, ...]
+    """In the order in which they are computed."""
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    last_reads: tuple[int, ...]
+    """For each operand, the place in the program's code after which it is not read again."""
+    writes: tuple[int, ...]
+    """For each result, the place at which it is first written."""
+
+
+def schedule(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]], outputs: Sequence[int]) -> list[int | Fused]:
+    """The positions with operands, in an order to run them in, those that belong together as one."""
+    return _Scheduler(nodes, operands, outputs).run()
+
+
+def kinds(operand: Shape, shape: Shape) -> tuple[Kind | None, ...]:
+    """What an operand stretched to `shape` is, for each split after 1, 2, ... axes; None where it is nothing."""
+    padded = (1,) * (len(shape) - len(operand)) + tuple(operand)
+    found: list[Kind | None] = []
+    for split in range(1, len(shape) + 1):
+        rows = _presence(padded[:split], shape[:split])
+        columns = _presence(padded[split:], shape[split:])
+        if None in (rows, columns):
+            found.append(None)
+        elif rows == "any" and columns == "any":
+            found.append("full")
+        elif rows != "absent":
+            found.append("full" if columns != "absent" else "column")
+        else:
+            found.append("scalar" if columns == "absent" else "row" if columns == "present" else "scalar")
+    return tuple(found)
+
+
+def _presence(part: Shape, whole: Shape) -> str | None:
+    """Whether all axes are there, none is, or it cannot be told apart (all of length 1)."""
+    wide = [(a, d) for a, d in zip(part, whole, strict=True) if d != 1]
+    if not wide:
+        return "any"
+    if all(a == d for a, d in wide):
+        return "present"
+    return "absent" if all(a == 1 for a, _ in wide) else None
+
+
+REDUCTIONS = ("sum", "logsumexp")
+"""Ops that end in a group: their operand is in it, their readers are in later ones."""
+
+
+def reduced(node: Node, shape: Shape) -> tuple[Kind | None, ...]:
+    """What a reduction of a result of this shape is, for each split."""
+    axes = node.attributes[0] if node.op == "sum" else (len(shape) - 1,)
+    found = _summed(axes, shape)
+    # Only sums are added up strip by strip.
+    return found if node.op == "sum" else tuple(x if x == "column" else None for x in found)
+
+
+def _summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
+    found: list[Kind | None] = []
+    for split in range(1, len(shape) + 1):
+        rows, columns = tuple(range(split)), tuple(range(split, len(shape)))
+        if axes == rows + columns:
+            found.append("scalar")
+        elif axes == rows:
+            found.append("row")
+        elif axes == columns:
+            wide = row_size(shape[split:])
+            found.append("column" if wide[0] == 0 and wide[1] <= WIDEST else None)
+        else:
+            found.append(None)
+    return tuple(found)
+
+
+class _Group:
+    """A group in the making: its shape, and the splits that all of it allows."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.splits = set(range(len(shape)))
+        self.members: list[int] = []
+
+    def allowed(self, found: Sequence[tuple[Kind | None, ...]]) -> set[int]:
+        return {k for k in self.splits if all(x[k] is not None for x in found)}
+
+
+class _Scheduler:
+    def __init__(self, nodes: Sequence[Node], operands: Sequence[tuple[int, ...]], outputs: Sequence[int]) -> None:
+        self._nodes = nodes
+        self._operands = operands
+        self._outputs = set(outputs)
+        self._wanted = set(outputs)
+        """What is read in memory by a group that has been written."""
+        self._readers: list[list[int]] = [[] for _ in nodes]
+        for k, reads in enumerate(operands):
+            for x in reads:
+                self._readers[x].append(k)
+        self._waiting = [len(x) for x in self._readers]
+        self._group_of: dict[int, int] = {}
+        self._kinds: dict[tuple[Shape, Shape], tuple[Kind | None, ...]] = {}
+        self._pointwise = [self._is_pointwise(node) for node in nodes]
+        self._truth = [OPS[node.op].result == "truth" for node in nodes]
+        self._sink = [self._is_sink(k) for k in range(len(nodes))]
+        self._places: dict[Node, int] | None = None
+        self._held: dict[int, list[int]] = {}
+        """Sums that are ready, by what they sum."""
+
+    def run(self) -> list[int | Fused]:
+        nodes = self._nodes
+        ready: list[int] = []
+        backwards: list[int | Fused] = []
+        for k in range(len(nodes)):
+            if self._waiting[k] == 0 and self._operands[k]:
+                self._offer(k, ready)
+        number = 0
+        while ready:
+            k = -heapq.heappop(ready)
+            if self._is_inlined(k):
+                self._done(k, ready)
+                continue
+            if not self._pointwise[k] or self._truth[k]:
+                backwards.append(k)
+                self._done(k, ready)
+                continue
+            group = self._collect(k, ready, number)
+            number += 1
+            if group.members:
+                backwards.append(self._assemble(group))
+            else:
+                # Its operands, or its sums, are stretched in a way of their own.
+                ready.remove(-k)
+                heapq.heapify(ready)
+                backwards += [*self._held.get(k, []), k]
+                self._done(k, ready)
+        return backwards[::-1]
+
+    def _offer(self, k: int, ready: list[int]) -> None:
+        """All readers of k are scheduled."""
+        if self._sink[k]:
+            base = self._operands[k][0]
+            self._held.setdefault(base, []).append(k)
+            self._waiting[base] -= 1
+            if self._waiting[base] == 0:
+                self._offer(base, ready)
+        else:
+            heapq.heappush(ready, -k)
+
+    def _done(self, k: int, ready: list[int]) -> None:
+        for x in self._operands[k]:
+            self._waiting[x] -= 1
+            if self._waiting[x] == 0 and self._operands[x]:
+                self._offer(x, ready)
+
+    def _is_pointwise(self, node: Node) -> bool:
+        return node.op in KERNELS and bool(node.operands) and bool(node.shape) and row_size(node.shape) != (0, 1)
+
+    def _is_sink(self, k: int) -> bool:
+        """A sum of a pointwise result that a strip program can add up."""
+        node = self._nodes[k]
+        if node.op not in REDUCTIONS:
+            return False
+        base = self._operands[k][0]
+        if not self._pointwise[base] or self._truth[base]:
+            return False
+        return any(x is not None for x in reduced(node, self._nodes[base].shape))
+
+    def _needs(self, k: int, sinks: Sequence[int]) -> list[tuple[Kind | None, ...]]:
+        """What taking in k, with these sums of it, asks of a split."""
+        node = self._nodes[k]
+        found = [self._kinds_of(_unstretched(x).shape, node.shape) for x in node.operands]
+        return found + [reduced(self._nodes[sink], node.shape) for sink in sinks]
+
+    def _collect(self, seed: int, ready: list[int], number: int) -> _Group:
+        group = _Group(self._nodes[seed].shape)
+        aside: list[int] = []
+        candidates = [-seed]
+        while candidates or (ready and self._nodes[-ready[0]].shape == group.shape):
+            k = -heapq.heappop(candidates) if candidates else -heapq.heappop(ready)
+            sinks = self._held.get(k, [])
+            splits = group.allowed(self._needs(k, sinks)) if self._fits(k, group, sinks, number) else set()
+            if not splits:
+                aside.append(k)
+                continue
+            group.splits = splits
+            for member in (*sinks, k):
+                group.members.append(member)
+                self._group_of[member] = number
+            fresh: list[int] = []
+            self._done(k, fresh)
+            for x in fresh:
+                heapq.heappush(candidates if self._nodes[-x].shape == group.shape else ready, x)
+        for k in aside:
+            heapq.heappush(ready, -k)
+        return group
+
+    def _fits(self, k: int, group: _Group, sinks: Sequence[int], number: int) -> bool:
+        node = self._nodes[k]
+        if not self._pointwise[k] or node.shape != group.shape:
+            return False
+        # A sum is complete only when its group is.
+        for sink in sinks:
+            if any(self._group_of.get(reader) == number for reader in self._readers[sink]):
+                return False
+        if self._truth[k]:
+            # Truths live in registers only: other groups that read this one have made it for themselves.
+            readers = [self._group_of.get(x) for x in self._readers[k]]
+            return k not in self._wanted and number in readers and None not in readers
+        return True
+
+    def _is_inlined(self, k: int) -> bool:
+        """A truth that each of its readers makes for itself."""
+        shape = self._nodes[k].shape
+        return (
+            self._truth[k]
+            and self._pointwise[k]
+            and k not in self._wanted
+            and all(x in self._group_of and self._nodes[x].shape == shape for x in self._readers[k])
+        )
+
+    def _assemble(self, group: _Group) -> Fused:
+        members = group.members[::-1]
+        split = max(group.splits) + 1
+        self._inside = set(members)
+        self._split = split
+        if self._places is None:
+            self._places = {node: k for k, node in enumerate(self._nodes)}
+        writer = _Assembler(group.shape, split)
+        for k in members:
+            if self._sink[k]:
+                kind = reduced(self._nodes[k], group.shape)[split - 1]
+                assert kind is not None
+                writer.reduce(k, self._nodes[k].op, self._operands[k][0], kind)
+            else:
+                wanted = k in self._wanted or any(r not in self._inside for r in self._readers[k])
+                self._compute(k, wanted and not self._truth[k], writer)
+        return writer.finish(tuple(members))
+
+    def _compute(self, k: int, kept: bool, writer: _Assembler) -> None:
+        assert self._places is not None
+        node = self._nodes[k]
+        reads = []
+        for x, operand in zip(self._operands[k], node.operands, strict=True):
+            if writer.knows(x):
+                reads.append(x)
+            elif self._truth[x] and self._pointwise[x] and operand.shape == node.shape and self._inlinable(x):
+                self._compute(x, False, writer)
+                reads.append(x)
+            else:
+                base = _unstretched(operand)
+                kind = self._kinds_of(base.shape, node.shape)[self._split - 1]
+                assert kind is not None
+                reads.append(writer.operand(self._places[base], kind))
+                self._wanted.add(self._places[base])
+        writer.compute(k, node, reads, kept)
+
+    def _inlinable(self, k: int) -> bool:
+        """Whether a truth can be made from the operands that it has, in the group's split."""
+        node = self._nodes[k]
+        return all(
+            self._kinds_of(_unstretched(x).shape, node.shape)[self._split - 1] is not None for x in node.operands
+        )
+
+    def _kinds_of(self, operand: Shape, shape: Shape) -> tuple[Kind | None, ...]:
+        key = (operand, shape)
+        if key not in self._kinds:
+            self._kinds[key] = kinds(operand, shape)
+        return self._kinds[key]
+
+
+def _unstretched(node: Node) -> Node:
+    while node.op == "broadcast_to":
+        node = node.operands[0]
+    return node
+
+
+class _Assembler:
+    """Writes a strip program, members in the order of computation, registers by liveness."""
+
+    def __init__(self, shape: Shape, split: int) -> None:
+        self._shape = shape
+        self._split = split
+        self._operands: dict[int, Kind] = {}
+        self._results: dict[int, Kind] = {}
+        self._constants: list[float] = []
+        self._lines: list[tuple[str, Value, tuple[Value, ...], bool]] = []
+        self._values: dict[int, Value] = {}
+        self._writes: dict[int, int] = {}
+        self._unnamed = 0
+
+    def knows(self, position: int) -> bool:
+        """Whether the value is an operand already, or has been computed."""
+        return position in self._values
+
+    def operand(self, position: int, kind: Kind) -> int:
+        self._operands.setdefault(position, kind)
+        self._values.setdefault(position, ("operand", position))
+        return position
+
+    def reduce(self, position: int, op: str, base: int, kind: Kind) -> None:
+        """A reduction of the value at `base`."""
+        self._results[position] = kind
+        out, x = ("result", position), self._values[base]
+        if op == "logsumexp":
+            self._log_sum_exp(out, x)
+        elif kind == "column":
+            self._line("sum_rows", out, (x,), True)
+        else:
+            self._line("accumulate", out, (x,))
+        self._writes[position] = len(self._lines) - 1
+
+    def _log_sum_exp(self, out: Value, x: Value) -> None:
+        """m + log(1 + sum of exp(x - m) over all but one largest), m the largest (ops/reductions.py)."""
+        largest = self._line("max_rows", None, (x,), True)
+        level = self._line("expand", None, (largest,), True)
+        terms = self._line("exp", None, (self._line("subtract", None, (x, level)),))
+        smaller = self._line("multiply", None, (terms, self._line("greater", None, (level, x))))
+        others = self._line("sum_rows", None, (smaller,), True)
+        count = self._line("sum_rows", None, (self._line("equal", None, (x, level)),), True)
+        self._line("log_sum_exp_end", out, (others, count, largest), True)
+
+    def _line(self, function: str, out: Value | None, inputs: tuple[Value, ...], by_rows: bool = False) -> Value:
+        """One call; where no place is given its result is a register of its own."""
+        if out is None:
+            self._unnamed += 1
+            out = ("register", -self._unnamed)
+        self._lines.append((function, out, inputs, by_rows))
+        return out
+
+    def compute(self, position: int, node: Node, reads: Sequence[int], kept: bool) -> None:
+        inputs = [self._values[x] for x in reads]
+        if node.op == "fixed_power":
+            self._constants.append(float(node.attributes[0]))
+            inputs.append(("constant", len(self._constants) - 1))
+        if kept:
+            self._results[position] = "full"
+            self._writes[position] = len(self._lines)
+        self._values[position] = ("result" if kept else "register", position)
+        self._line(node.op, self._values[position], tuple(inputs))
+
+    def finish(self, members: tuple[int, ...]) -> Fused:
+        last: dict[Value, int] = {}
+        for k, (_, out, inputs, _) in enumerate(self._lines):
+            for value in (out, *inputs):
+                last[value] = k
+        number: dict[Value, int] = {("operand", x): k for k, x in enumerate(self._operands)}
+        first = len(number)
+        number |= {("result", x): first + k for k, x in enumerate(self._results)}
+        first = len(number)
+        number |= {("constant", k): first + k for k in range(len(self._constants))}
+        first = len(number)
+        free: list[int] = []
+        registers = 0
+        code = []
+        for k, (function, out, inputs, by_rows) in enumerate(self._lines):
+            places = tuple(number[x] for x in inputs)
+            # An op may write over an operand that it reads for the last time.
+            for x in dict.fromkeys(inputs):
+                if x[0] == "register" and last[x] == k:
+                    heapq.heappush(free, number[x])
+            if out not in number:
+                if free:
+                    number[out] = heapq.heappop(free)
+                else:
+                    number[out] = first + registers
+                    registers += 1
+                if last[out] == k:
+                    heapq.heappush(free, number[out])
+            code.append(Code(function, number[out], places, by_rows))
+        program = StripProgram(
+            self._shape,
+            self._split,
+            tuple(self._operands.values()),
+            tuple(self._results.values()),
+            tuple(self._constants),
+            registers,
+            tuple(code),
+        )
+        return Fused(
+            program,
+            members,
+            tuple(self._operands),
+            tuple(self._results),
+            tuple(last["operand", x] for x in self._operands),
+            tuple(self._writes[x] for x in self._results),
+        )

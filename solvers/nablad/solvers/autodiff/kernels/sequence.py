@@ -1,0 +1,48 @@
+"""Several native calls as one: between them no thread needs the interpreter's lock.
+
+Two threads that each make thirty short calls for a block of rows, letting go of the lock and taking it again around
+each, wait for one another more than they compute. A block's calls that follow upon each other are one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nablad.solvers.autodiff.kernels.native import Native
+
+SHORT = 15_000.0
+"""Nanoseconds, about, up to which a call keeps the interpreter's lock: others would not be let in for so little."""
+
+
+@dataclass(frozen=True)
+class NativeCall:
+    """A function of loops.py and the task that it is given."""
+
+    native: Native
+    function: int
+    """Its address."""
+    task: int
+    """The task's address."""
+    nanoseconds: float
+    """About so long it takes."""
+    keep: Any
+    """What owns the memory."""
+
+
+class NativeSequence:
+    """`call(*arguments)` makes all calls, in order."""
+
+    def __init__(self, calls: Sequence[NativeCall]) -> None:
+        numbers = [len(calls)]
+        for call in calls:
+            numbers += [call.function, call.task]
+        self._task = np.array(numbers, np.int64)
+        self._keep = calls
+        short = sum(call.nanoseconds for call in calls) <= SHORT
+        native = calls[0].native
+        self.call: Callable[[int], None] = native.sequence_locked if short else native.sequence
+        self.arguments = (int(self._task.__array_interface__["data"][0]),)

@@ -1,0 +1,248 @@
+"""Strip programs: a group of pointwise ops over one index set, run a strip of elements at a time.
+
+The index set is a matrix of R rows and W columns, the axes of the group's shape before and after a split. A strip is k
+whole rows, at most STRIP elements, or a piece of one long row; every op runs over the strip before the next strip is
+begun, so that what lies between them never leaves the first-level cache (Boncz, Zukowski and Nes 2005 do so with
+columns of a data base, numexpr with arrays). An operand is one of
+
+    full      (R, W)    read where it lies
+    row       (W,)      repeated k times before the first strip
+    column    (R,)      stretched over the columns, strip by strip
+    scalar    ()        filled into a strip before the first
+
+and a result is full, written where it belongs; a column, reduced over each row; or a row or a scalar, added up strip by
+strip into as many partial sums as a strip has elements, which are added together at the end, halves upon halves. So the
+order of every sum depends on R and W alone.
+
+A `StripProgram` is known when a graph is compiled, a `Task` once its arrays are: the numbers that `run` of loops.py
+reads. Cost: a call of some nanoseconds for each op and strip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nablad.expressions import Shape
+from nablad.expressions.dimension import concrete
+from nablad.solvers.autodiff.kernels.native import native
+from nablad.solvers.autodiff.kernels.sequence import NativeCall
+
+Array = NDArray[Any]
+Kind = Literal["full", "row", "column", "scalar"]
+
+STRIP = 512
+"""Elements of a strip: a few of them fit into the first-level cache, and a call costs little beside one."""
+WIDEST = 4096
+"""Columns that a row may have to be reduced: it is then one strip."""
+NANOSECONDS = 0.5
+"""For each element and op, about."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """One call: a function of loops.py over the strip, or `accumulate`, which adds the strip to a sum."""
+
+    function: str
+    out: int
+    """A value's number, see StripProgram."""
+    inputs: tuple[int, ...]
+    by_rows: bool = False
+    """One number a row."""
+
+
+@dataclass(frozen=True)
+class StripProgram:
+    """Values are numbered: operands first, then results, constants, and registers, which hold a strip each."""
+
+    shape: Shape
+    split: int
+    operands: tuple[Kind, ...]
+    results: tuple[Kind, ...]
+    constants: tuple[float, ...]
+    registers: int
+    code: tuple[Code, ...]
+
+    @cached_property
+    def reduces(self) -> bool:
+        """Whether rows are reduced, so that each must be whole in its strip."""
+        return "column" in self.results
+
+    def layout(self, rows: int) -> Layout:
+        shape = concrete(self.shape, rows)
+        return _layout(math.prod(shape[: self.split]), math.prod(shape[self.split :]), self.reduces)
+
+    def arena(self, rows: int) -> int:
+        """Elements of scratch memory."""
+        layout = self.layout(rows)
+        strips = self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
+        sums = sum(kind in ("row", "scalar") for kind in self.results)
+        return strips * layout.elements + sums * layout.sum_elements
+
+
+@dataclass(frozen=True)
+class Layout:
+    rows: int
+    width: int
+    strip: int
+    """Rows in a strip, a power of two."""
+    piece: int
+    """Columns in a strip."""
+
+    @property
+    def elements(self) -> int:
+        return self.strip * self.piece
+
+    @property
+    def sum_elements(self) -> int:
+        return self.strip * self.width
+
+
+def _layout(rows: int, width: int, whole: bool) -> Layout:
+    if width > STRIP:
+        return Layout(rows, width, 1, width if whole else STRIP)
+    strip = 1
+    while 2 * strip * max(width, 1) <= STRIP:
+        strip *= 2
+    return Layout(rows, width, strip, max(width, 1))
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+Place = tuple[str, int]
+"""Of an address, while a task is built: ("moving", k) with the strips, or ("fixed", k)."""
+Line = tuple[str, Place, Sequence[Place], int, int]
+"""Function, out, inputs; n is the constant at the end, or BY_ROWS or BY_ALL of the strip."""
+CONSTANT, BY_ROWS, BY_ALL = 0, 1, 2
+
+
+class Task:
+    """A strip program on given arrays: `native` runs it. `give` tells where each operand is."""
+
+    def __init__(
+        self, program: StripProgram, dtype: np.dtype[Any], results: Sequence[Array], rows: int, arena: Array
+    ) -> None:
+        self._native = code = native(dtype.name)
+        self._layout = layout = program.layout(rows)
+        self._size = dtype.itemsize
+        self._free = _address(arena)
+        self._moving: list[tuple[int, int, int]] = []
+        """Address, bytes a row, bytes a column."""
+        self._fixed: list[int] = []
+        self._keep: list[Any] = [results, arena]
+        before, body, after = self._lines(program, [_address(x) for x in results], dtype)
+        self._task = self._encode(before, body, after)
+        elements = layout.rows * layout.width * len(program.code)
+        self.native = NativeCall(code, code.addresses["run"], _address(self._task), NANOSECONDS * elements, self)
+
+    def give(self, operand: int, array: Array) -> None:
+        """Read this operand from here: contiguous, of the task's dtype."""
+        table, k = self._given[operand]
+        table[k] = array.__array_interface__["data"][0]
+
+    def _scratch(self, elements: int) -> int:
+        place, self._free = self._free, self._free + elements * self._size
+        return place
+
+    def _strip(self) -> Place:
+        return self._at(self._scratch(self._layout.elements))
+
+    def _at(self, address: int) -> Place:
+        self._fixed.append(address)
+        return "fixed", len(self._fixed) - 1
+
+    def _with_strips(self, address: int, kind: Kind) -> Place:
+        size = self._size
+        steps = {"full": (self._layout.width * size, size), "column": (size, 0), "row": (0, size)}[kind]
+        self._moving.append((address, *steps))
+        return "moving", len(self._moving) - 1
+
+    def _lines(
+        self, program: StripProgram, results: Sequence[int], dtype: np.dtype[Any]
+    ) -> tuple[list[Line], list[Line], list[Line]]:
+        layout = self._layout
+        before: list[Line] = []
+        body: list[Line] = []
+        after: list[Line] = []
+        values: list[Place] = []
+        self._sources: list[Place] = []
+        for kind in program.operands:
+            if kind == "full" or (kind == "row" and layout.strip == 1):
+                source = strip = self._with_strips(0, kind)
+            elif kind == "column":
+                source, strip = self._with_strips(0, kind), self._strip()
+                body.append(("expand", strip, [source], BY_ROWS, 0))
+            else:
+                source, strip = self._at(0), self._strip()
+                function, n = ("tile", layout.strip) if kind == "row" else ("fill", layout.elements)
+                before.append((function, strip, [source], CONSTANT, n))
+            values.append(strip)
+            self._sources.append(source)
+        for address, kind in zip(results, program.results, strict=True):
+            values.append(self._at(address) if kind in ("row", "scalar") else self._with_strips(address, kind))
+        numbers = np.array([*program.constants, 0.0], dtype)
+        self._keep.append(numbers)
+        for k in range(len(program.constants)):
+            strip = self._strip()
+            before.append(("fill", strip, [self._at(_address(numbers[k:]))], CONSTANT, layout.elements))
+            values.append(strip)
+        values += [self._strip() for _ in range(program.registers)]
+        zero = self._at(_address(numbers[-1:]))
+        for code in program.code:
+            inputs = [values[x] for x in code.inputs]
+            if code.function != "accumulate":
+                extent = BY_ROWS if code.by_rows else BY_ALL
+                body.append((code.function, values[code.out], inputs, extent, 0))
+                continue
+            start = self._scratch(layout.sum_elements)
+            total = self._at(start)
+            # Where a row has several pieces, each has its own part of the sums.
+            running = total if layout.strip > 1 else self._with_strips(start, "row")
+            before.append(("fill", total, [zero], CONSTANT, layout.sum_elements))
+            body.append(("add", running, [running, *inputs], BY_ALL, 0))
+            after += self._folded(start, total)
+            kind = program.results[code.out - len(program.operands)]
+            final = ("copy", layout.width) if kind == "row" else ("sum_rows", 1)
+            after.append((final[0], values[code.out], [total], CONSTANT, final[1]))
+        return before, body, after
+
+    def _folded(self, start: int, total: Place) -> list[Line]:
+        """The upper half upon the lower, until one row is left."""
+        lines: list[Line] = []
+        half = self._layout.strip // 2
+        while half:
+            n = half * self._layout.width
+            lines.append(("add", total, [total, self._at(start + n * self._size)], CONSTANT, n))
+            half //= 2
+        return lines
+
+    def _encode(self, *parts: Sequence[Line]) -> Array:
+        moving = len(self._moving)
+
+        def number(place: Place) -> int:
+            return place[1] if place[0] == "moving" else moving + place[1]
+
+        tables = []
+        for part in parts:
+            table = np.zeros((len(part), 8), np.int64)
+            for row, (function, out, inputs, kind, n) in zip(table, part, strict=True):
+                row[: 2 + len(inputs)] = [self._native.addresses[function], number(out), *map(number, inputs)]
+                row[5:7] = kind, n
+            tables.append(table)
+        places = np.array([0] * moving + self._fixed, np.int64)
+        bases, by_row, by_column = np.array(self._moving, np.int64).reshape(-1, 3).T.copy()
+        self._keep += [tables, places, bases, by_row, by_column]
+        self._given = [(bases, k) if kind == "moving" else (places, moving + k) for kind, k in self._sources]
+        layout = self._layout
+        numbers = [layout.rows, layout.strip, layout.width, layout.piece]
+        for table in tables:
+            numbers += [len(table), _address(table)]
+        return np.array([*numbers, moving, *map(_address, (places, bases, by_row, by_column))], np.int64)
