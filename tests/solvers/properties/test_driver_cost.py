@@ -105,7 +105,11 @@ def test_a_state_made_quickly_is_the_state() -> None:
         state_of(DescentState, theta=0.0).theta = 1.0  # type: ignore[misc]
 
 
-def test_quiet_calls_leave_numpy_loud_outside() -> None:
+@pytest.mark.parametrize("by_context", [True, False])
+def test_quiet_calls_leave_numpy_loud_outside(by_context: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_context and int(np.__version__.partition(".")[0]) < 2:
+        pytest.skip("before numpy 2 it is no context variable")
+    monkeypatch.setattr("nablad.solvers.quiet._BY_CONTEXT", by_context)
     before = np.geterr()
     quietly = quiet()
     with warnings.catch_warnings():
