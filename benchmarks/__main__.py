@@ -12,6 +12,8 @@ BENCHMARKS = (
     "small",
     "least_squares",
     "stream",
+    "service",
+    "startup",
     "networks",
     "nist",
     "more",

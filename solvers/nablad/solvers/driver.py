@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -36,6 +36,7 @@ from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
 from nablad.solvers.progress import Point, Progress, is_finite_start, restore, save
+from nablad.solvers.quiet import quiet
 from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
@@ -143,8 +144,8 @@ class _Run:
             self.expanded = Expanded(objective, None if self.progress is None else self.progress.expansion)
         counts = Counters() if self.progress is None else self.progress.counts
         # The objective's counters may have been used before: the run's own are theirs plus this offset.
-        now = asdict(objective.counters)
-        self.offset = Counters(**{name: count - now[name] for name, count in asdict(counts).items()})
+        now = vars(objective.counters)
+        self.offset = Counters(**{name: count - now[name] for name, count in vars(counts).items()})
         most = self.rules.max_evaluations
         self.limits = Limits(control, objective.counters, None if most is None else most - self.offset.value)
         self.objective = Metered(self.expanded or objective, self.limits, bounds)
@@ -155,6 +156,7 @@ class _Run:
         self.finished, self.finished_expansion = objective.counters.snapshot(), self._expansion()
         """The objective's counters and expansion when the last whole iteration ended: one cut short will be made
         again."""
+        self.quietly = quiet()
         self.begin = perf_counter()
         control.arm(None if self.rules.max_seconds is None else self.rules.max_seconds - self.before.total)
 
@@ -195,15 +197,14 @@ class _Run:
 
     def _advance(self, progress: Progress) -> None:
         self.objective.iteration = progress.iteration + 1
-        with np.errstate(all="ignore"):
-            state = self.method.step(self.objective, progress.state, self.limits)
+        state = self.quietly(self.method.step, self.objective, progress.state, self.limits)
         if self.checkpoint_every:
             self._finish()
         progress.advance(state, self.eps)
 
     def _judge(self, progress: Progress) -> Finding | None:
         """Why to end here, or None."""
-        if not is_finite_start(progress):
+        if progress.iteration == 0 and not is_finite_start(progress):
             return _nonfinite_start(progress, self._explained(progress.state.theta))
         if progress.state.proposal is not None and progress.state.proposal.status.family is Family.FAILED:
             return progress.state.proposal
@@ -277,10 +278,11 @@ class _Run:
 
     def _counts(self, at: Counters) -> Counters:
         """The run's own counts, when the objective's were `at`."""
-        return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
+        return Counters(**{name: count + getattr(self.offset, name) for name, count in vars(at).items()})
 
     def _gradients(self) -> int:
-        return self._counts(self.objective.counters).in_gradients(self.objective.size)
+        size = self.objective.size
+        return self.objective.counters.in_gradients(size) + self.offset.in_gradients(size)
 
     def _seconds(self) -> Seconds:
         return Seconds(

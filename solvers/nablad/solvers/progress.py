@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nablad.solvers.bounds import Bounds
 from nablad.solvers.expansion import Expansion
@@ -24,8 +24,7 @@ LENGTHS_KEPT = 12
 """Of the steps, for the order at which they shrink."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A point of the run."""
 
     iteration: int
@@ -133,8 +132,8 @@ def save(progress: Progress, method: Method[Any], size: int) -> bytes:
     """The bytes of a run between two iterations."""
     fields = fields_of(progress) | {
         "state": fields_of(progress.state),
-        "best": fields_of(progress.best),
-        "origin": fields_of(progress.origin),
+        "best": progress.best._asdict(),
+        "origin": progress.origin._asdict(),
         "counts": asdict(progress.counts),
         "seconds": asdict(progress.seconds),
         "first_trouble": None if progress.first_trouble is None else fields_of(progress.first_trouble),
