@@ -31,7 +31,13 @@ ROOMS = (
     Room("nablad.expressions", (), ("numpy",)),
     Room(
         "nablad.solvers.autodiff",
-        ("nablad.expressions", "nablad.solvers.objective", "nablad.solvers.bounds", "nablad.solvers.blas"),
+        (
+            "nablad.expressions",
+            "nablad.solvers.objective",
+            "nablad.solvers.bounds",
+            "nablad.solvers.blas",
+            "nablad.solvers.quiet",
+        ),
         ("numpy", "scipy"),
     ),
     # The compiler, and nothing else of it than what makes a text into machine code.

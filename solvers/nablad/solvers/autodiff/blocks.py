@@ -30,12 +30,13 @@ from nablad.solvers.autodiff.rows import RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import Source, generate
 from nablad.solvers.blas import one_blas_thread
+from nablad.solvers.quiet import quiet
 
 STRIPES = 8
 """Accumulators: more would balance more threads better and cost more memory for long gradients."""
 LARGE_SUMS = 1 << 20
 """Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
-REMEMBERED_BLOCKS = 64
+REMEMBERED_BLOCKS = 128
 """Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
 CACHE_BUDGET = 2 << 20
 """Bytes of live buffers and inputs for one block: between a core's second-level cache and its share of the third."""
@@ -100,7 +101,8 @@ class Program:
         """Estimated workspace of one thread over N rows, accumulators included: the live set of one block."""
         block = min(rows, self.block_rows) if self.separable else rows
         stripes = len(self.stripes(rows)) if rows else 0
-        return self.head.bytes(rows) + self.tail.bytes(rows) + stripes * self.accumulator_bytes + self.body.bytes(block)
+        plans = self.head.bytes(rows) + self.tail.bytes(rows) + self.body.bytes(block)
+        return plans + self.body.arena(block) * self.body.dtype.itemsize + stripes * self.accumulator_bytes
 
     def stripes(self, rows: int) -> list[list[tuple[int, int]]]:
         """The blocks (start, stop) of each stripe."""
@@ -189,6 +191,9 @@ class Evaluator:
         self._remembered = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
         self._data = tuple(data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0])
         self._slices: dict[int, tuple[Array, ...]] = {}
+        self._alone = sum(map(len, self._stripes)) == 1 and self._scale == 1.0
+        self._names = [x.name for x in program.head.graph.inputs]
+        self._quietly = quiet()
         self._busy = threading.Lock()
         self._parameters = [np.empty(concrete(x.shape, rows), program.head.dtype) for x in program.head.graph.inputs]
         self._head = Workspace(program.head, 1, total)
@@ -228,27 +233,42 @@ class Evaluator:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("an objective is used by one thread at a time; give each thread its own")
         try:
-            with np.errstate(all="ignore"):
-                shared = self._start(parameters)
-                gathered: list[Array] = []
-                if sink is None:
-                    gathered, sink = self._gather()
-                self._run_stripes(shared, sink)
-                final = self._tail.run((*self._folded(), *shared))
-                return tuple(
-                    [
-                        final[k].copy() if kind == "tail" else gathered[k] if gathered else None
-                        for kind, k in self.program.order
-                    ]
-                )
+            found: tuple[Array | None, ...] = self._quietly(self._run, parameters, sink)
+            return found
         finally:
             self._busy.release()
 
+    def _run(self, parameters: Mapping[str, Array], sink: Sink | None) -> tuple[Array | None, ...]:
+        shared = self._start(parameters)
+        gathered: list[Array] = []
+        if sink is None:
+            gathered, sink = self._gather()
+        sums = self._one_block(shared, sink) if self._alone else self._many_blocks(shared, sink)
+        final = self._tail.run((*sums, *shared))
+        return tuple(
+            [final[k].copy() if kind == "tail" else gathered[k] if gathered else None for kind, k in self.program.order]
+        )
+
     def _start(self, parameters: Mapping[str, Array]) -> tuple[Array, ...]:
-        for node, array in zip(self.program.head.graph.inputs, self._parameters, strict=True):
-            if node.name not in self._attached:
-                np.copyto(array, parameters[node.name])
+        for name, array in zip(self._names, self._parameters, strict=True):
+            if name not in self._attached:
+                np.copyto(array, parameters[name])
         return self._head.run(self._parameters)
+
+    def _one_block(self, shared: Sequence[Array], sink: Sink) -> Sequence[Array]:
+        """Where one block is all, its results are the sums, and need not be copied."""
+        if self._checkpoint is not None:
+            self._checkpoint()
+        with nullcontext() if self.program.body.all_native else one_blas_thread():
+            parts = self._workers[0].run((*shared, *self._data), self._rows)
+        count = self.program.sums
+        if len(parts) > count:
+            sink(0, 0, self._rows, parts[count:])
+        return parts[:count]
+
+    def _many_blocks(self, shared: Sequence[Array], sink: Sink) -> Sequence[Array]:
+        self._run_stripes(shared, sink)
+        return self._folded()
 
     def _folded(self) -> list[Array]:
         first = self._sums[0] if self._sums else []

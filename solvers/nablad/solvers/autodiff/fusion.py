@@ -82,8 +82,11 @@ def reduced(node: Node, shape: Shape) -> tuple[Kind | None, ...]:
     """What a reduction of a result of this shape is, for each split."""
     axes = node.attributes[0] if node.op == "sum" else (len(shape) - 1,)
     found = _summed(axes, shape)
-    # Only sums are added up strip by strip.
-    return found if node.op == "sum" else tuple(x if x == "column" else None for x in found)
+    if node.op == "sum":
+        return found
+    # Only sums are added up strip by strip; what else is reduced must be whole in its strip.
+    last = shape[-1]
+    return tuple(x if x == "column" and isinstance(last, int) and last <= WIDEST else None for x in found)
 
 
 def _summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
@@ -95,8 +98,7 @@ def _summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
         elif axes == rows:
             found.append("row")
         elif axes == columns:
-            wide = row_size(shape[split:])
-            found.append("column" if wide[0] == 0 and wide[1] <= WIDEST else None)
+            found.append("column")
         else:
             found.append(None)
     return tuple(found)

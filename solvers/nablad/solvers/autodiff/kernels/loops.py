@@ -7,6 +7,7 @@ then one under a mask, so that nothing beyond n is read or written.
     copy, fill              out[i] = a[i], out[i] = a[0]                      i < n
     tile, expand            n times the row a of `width`; a[r] `width` times, for r < n
     sum_rows, max_rows      out[r] = over a[r width ... (r + 1) width)        r < n
+    add_rows                the same sum added to out[r]
 
 `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
 (gemm.py); `sequence` makes several such calls (sequence.py).
@@ -135,6 +136,7 @@ Combine = Callable[[Vector, Vector], Vector]
 
 REDUCTIONS: dict[str, tuple[float, Combine, str]] = {
     "sum_rows": (0.0, lambda x, y: x + y, "fadd"),
+    "add_rows": (0.0, lambda x, y: x + y, "fadd"),
     "max_rows": (float("-inf"), lambda x, y: x.intrinsic("maximum", y), "fmaximum"),
 }
 """Over each row: where it starts, how two are combined, and LLVM's name for that across lanes. Lane by lane first, then
@@ -171,6 +173,9 @@ def _reduction(lanes: Lanes, name: str, start: float, combine: Combine, across: 
     first = [(lanes.scalar, "0.0")] if across == "fadd" else []
     result = writer.call(lanes.scalar, f"llvm.vector.reduce.{across}.{lanes.suffix}", *first, (lanes.vector, final))
     to = writer.put(f"getelementptr {lanes.scalar}, ptr %out, i64 %r")
+    if name == "add_rows":
+        before = writer.put(f"load {lanes.scalar}, ptr {to}, align {lanes.bytes}")
+        result = writer.put(f"fadd {lanes.scalar} {before}, {result}")
     lines.append(f"  store {lanes.scalar} {result}, ptr {to}, align {lanes.bytes}")
     lines.append("  %following = add i64 %r, 1")
     lines.append("  %again = icmp ult i64 %following, %n")

@@ -71,8 +71,8 @@ class StripProgram:
 
     @cached_property
     def reduces(self) -> bool:
-        """Whether rows are reduced, so that each must be whole in its strip."""
-        return "column" in self.results
+        """Whether rows are reduced otherwise than by adding up, so that each must be whole in its strip."""
+        return any(code.function == "max_rows" for code in self.code)
 
     def layout(self, rows: int) -> Layout:
         shape = concrete(self.shape, rows)
@@ -198,6 +198,12 @@ class Task:
         zero = self._at(_address(numbers[-1:]))
         for code in program.code:
             inputs = [values[x] for x in code.inputs]
+            if code.function == "sum_rows" and layout.piece < layout.width:
+                # Piece upon piece.
+                out = self._at(results[code.out - len(program.operands)])
+                before.append(("fill", out, [zero], CONSTANT, layout.rows))
+                body.append(("add_rows", values[code.out], inputs, BY_ROWS, 0))
+                continue
             if code.function != "accumulate":
                 extent = BY_ROWS if code.by_rows else BY_ALL
                 body.append((code.function, values[code.out], inputs, extent, 0))
