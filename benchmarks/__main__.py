@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("gradient", "derivatives", "small", "stream", "networks", "nist", "more")
+BENCHMARKS = (
+    "gradient",
+    "hessian",
+    "derivatives",
+    "small",
+    "least_squares",
+    "stream",
+    "service",
+    "startup",
+    "networks",
+    "nist",
+    "more",
+)
 
 
 def run(names: list[str]) -> int:

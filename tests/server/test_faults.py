@@ -116,6 +116,18 @@ def test_idle_and_reserved_workers_are_replaced(hardy: Running) -> None:
     wait_for(lambda: len(descendants(hardy.process.pid)) == 4, "a new template with its workers")
 
 
+def test_calls_are_accepted_before_there_are_workers() -> None:
+    with serving(workers=1) as server:
+        (template,) = children(server.process.pid)
+        os.kill(template, signal.SIGSTOP)
+        for worker in children(template):  # where they were quick
+            end(worker)
+        solving = server.solver.Solve(solver_pb2.SolveRequest(spec=quick()), timeout=TIMEOUT)
+        assert not server.solver.ListSolveJobs(solver_pb2.ListSolveJobsRequest(), timeout=TIMEOUT).solve_jobs
+        os.kill(template, signal.SIGCONT)
+        assert result_of(events_of(solving)).termination.success
+
+
 def test_no_worker_outlives_its_front() -> None:
     with serving(workers=2) as server:
         server.wait_until_it_iterates(server.create(endless()).name)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from benchmarks.problems import nist
 from nablad.solvers import Bounds, Expression, InvalidModel, Layer, LeastSquares, Network, Newton, Stopping, solve
+from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.statistics import intervals, statistics, with_statistics
 
 RNG = np.random.default_rng(0)
@@ -292,3 +293,22 @@ def test_arguments_are_checked(more: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidModel) as error:
         intervals(LeastSquares(X, Y), np.zeros(3), NEW, **more)
     assert error.value.field == field
+
+
+@pytest.mark.parametrize("columns", [3, 30])
+def test_standard_errors_of_many_rows_are_those_of_qr(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the size from which J'J and Cholesky are used, against the pseudo-inverse of the data."""
+    rng = np.random.default_rng(11)
+    rows = 120_000 // columns
+    X = rng.standard_normal((rows, columns)) @ np.diag(np.geomspace(1.0, 1e3, columns))
+    y = X @ np.ones(columns) + rng.standard_normal(rows)
+    model = LeastSquares(X, y)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("no QR is needed here")
+
+    monkeypatch.setattr(GraphObjective, "tsqr", refuse)
+    report = fitted(model)
+    r = y - X @ report.theta
+    expected = np.sqrt(r @ r / (rows - columns)) * np.linalg.norm(np.linalg.pinv(X), axis=1)
+    np.testing.assert_allclose(report.statistics.standard_errors, expected, rtol=1e-11)

@@ -59,3 +59,13 @@ def test_faults(parts: Any, field: str) -> None:
     with pytest.raises(TensorError) as caught:
         assemble(parts)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 80, 127, 128, 1 << 20])
+def test_upload_requests_are_the_chunks_as_messages(chunk_bytes: int) -> None:
+    requests = [
+        dataset_pb2.UploadDatasetRequest.FromString(data)
+        for data in chunks.upload_requests(ARRAY, chunk_bytes=chunk_bytes)
+    ]
+    expected = [dataset_pb2.UploadDatasetRequest(chunk=c) for c in chunks.split(ARRAY, chunk_bytes=chunk_bytes)]
+    assert requests == expected

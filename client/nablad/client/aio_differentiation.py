@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from nablad.client import core
 from nablad.client.arrays import Data
-from nablad.client.core import derivatives
-from nablad.client.core.derivatives import At, Subject
 from nablad.client.core.effects import Operation
 from nablad.client.core.session import Session
-from nablad.client.derivations import DerivativeCheck
-from nablad.client.drawing import GraphDescription
+from nablad.client.core.subjects import At, Subject
 from nablad.client.points import Point
+
+if TYPE_CHECKING:
+    from nablad.client.derivations import DerivativeCheck
+    from nablad.client.drawing import GraphDescription
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ class AsyncDifferentiation(ABC):
         `model`, `theta`, `iteration` and `of` are explained by help("nablad.client.differentiation").
         InvalidRequest for an argument that does not fit.
         """
-        return await self._run(derivatives.value(self._session, At(model, theta, iteration, of)))
+        return await self._run(core.derivatives.value(self._session, At(model, theta, iteration, of)))
 
     async def gradient(
         self,
@@ -50,7 +52,7 @@ class AsyncDifferentiation(ABC):
         it was computed and why. `model`, `theta`, `iteration` and `of` are explained by
         help("nablad.client.differentiation"). InvalidRequest for an argument that does not fit.
         """
-        return await self._run(derivatives.gradient(self._session, At(model, theta, iteration, of), details))
+        return await self._run(core.derivatives.gradient(self._session, At(model, theta, iteration, of), details))
 
     async def jacobian(
         self,
@@ -70,7 +72,7 @@ class AsyncDifferentiation(ABC):
         of the Jacobian and its Derivation. The other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return await self._run(derivatives.jacobian(self._session, at, way, sparse, details))
+        return await self._run(core.derivatives.jacobian(self._session, at, way, sparse, details))
 
     async def hessian(
         self,
@@ -88,7 +90,7 @@ class AsyncDifferentiation(ABC):
         `way`, `sparse` (p x p, of a scalar) and `details` as for `jacobian`, the other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return await self._run(derivatives.hessian(self._session, at, way, sparse, details))
+        return await self._run(core.derivatives.hessian(self._session, at, way, sparse, details))
 
     async def hvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
@@ -98,7 +100,7 @@ class AsyncDifferentiation(ABC):
         v is given as theta may be. (B, p) are B directions: one for each point, or all at one point. The other
         arguments as for `gradient`.
         """
-        return await self._run(derivatives.hvp(self._session, At(model, theta, iteration, of), v))
+        return await self._run(core.derivatives.hvp(self._session, At(model, theta, iteration, of), v))
 
     async def jvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
@@ -107,7 +109,7 @@ class AsyncDifferentiation(ABC):
 
         v as for `hvp`, the other arguments as for `gradient`.
         """
-        return await self._run(derivatives.jvp(self._session, At(model, theta, iteration, of), v))
+        return await self._run(core.derivatives.jvp(self._session, At(model, theta, iteration, of), v))
 
     async def vjp(
         self, model: Subject, theta: Point | None, u: Data, *, of: str | None = None, iteration: int | None = None
@@ -117,7 +119,7 @@ class AsyncDifferentiation(ABC):
         u has the shape S of f, or (B,) + S: one for each point, or all at one point. The other arguments as for
         `gradient`.
         """
-        return await self._run(derivatives.vjp(self._session, At(model, theta, iteration, of), u))
+        return await self._run(core.derivatives.vjp(self._session, At(model, theta, iteration, of), u))
 
     async def taylor(
         self,
@@ -135,7 +137,7 @@ class AsyncDifferentiation(ABC):
         arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return await self._run(derivatives.taylor(self._session, at, direction, order))
+        return await self._run(core.derivatives.taylor(self._session, at, direction, order))
 
     async def check_derivatives(
         self,
@@ -153,7 +155,7 @@ class AsyncDifferentiation(ABC):
         arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return await self._run(derivatives.check(self._session, at, max_entries))
+        return await self._run(core.derivatives.check(self._session, at, max_entries))
 
     async def describe(
         self,
@@ -171,4 +173,4 @@ class AsyncDifferentiation(ABC):
         unless given.
         """
         at = At(model, theta, iteration, of)
-        return await self._run(derivatives.describe(self._session, at, max_nodes))
+        return await self._run(core.derivatives.describe(self._session, at, max_nodes))

@@ -46,16 +46,18 @@ not there, Conflict for one that has not come so far, LimitExceeded for what wou
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nablad.client import core
 from nablad.client.arrays import Data
-from nablad.client.core import derivatives
-from nablad.client.core.derivatives import At, Subject
 from nablad.client.core.session import Session
-from nablad.client.derivations import DerivativeCheck
-from nablad.client.drawing import GraphDescription
+from nablad.client.core.subjects import At, Subject
 from nablad.client.points import Point
 from nablad.client.transport import Transport
+
+if TYPE_CHECKING:
+    from nablad.client.derivations import DerivativeCheck
+    from nablad.client.drawing import GraphDescription
 
 
 class Differentiation:
@@ -76,7 +78,7 @@ class Differentiation:
         `model`, `theta`, `iteration` and `of` are explained by help("nablad.client.differentiation").
         InvalidRequest for an argument that does not fit.
         """
-        return self._transport.run(derivatives.value(self._session, At(model, theta, iteration, of)))
+        return self._transport.run(core.derivatives.value(self._session, At(model, theta, iteration, of)))
 
     def gradient(
         self,
@@ -98,7 +100,7 @@ class Differentiation:
         it was computed and why. `model`, `theta`, `iteration` and `of` are explained by
         help("nablad.client.differentiation"). InvalidRequest for an argument that does not fit.
         """
-        return self._transport.run(derivatives.gradient(self._session, At(model, theta, iteration, of), details))
+        return self._transport.run(core.derivatives.gradient(self._session, At(model, theta, iteration, of), details))
 
     def jacobian(
         self,
@@ -118,7 +120,7 @@ class Differentiation:
         of the Jacobian and its Derivation. The other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return self._transport.run(derivatives.jacobian(self._session, at, way, sparse, details))
+        return self._transport.run(core.derivatives.jacobian(self._session, at, way, sparse, details))
 
     def hessian(
         self,
@@ -139,7 +141,7 @@ class Differentiation:
         `way`, `sparse` (p x p, of a scalar) and `details` as for `jacobian`, the other arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return self._transport.run(derivatives.hessian(self._session, at, way, sparse, details))
+        return self._transport.run(core.derivatives.hessian(self._session, at, way, sparse, details))
 
     def hvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
@@ -149,7 +151,7 @@ class Differentiation:
         v is given as theta may be. (B, p) are B directions: one for each point, or all at one point. The other
         arguments as for `gradient`.
         """
-        return self._transport.run(derivatives.hvp(self._session, At(model, theta, iteration, of), v))
+        return self._transport.run(core.derivatives.hvp(self._session, At(model, theta, iteration, of), v))
 
     def jvp(
         self, model: Subject, theta: Point | None, v: Point, *, of: str | None = None, iteration: int | None = None
@@ -158,7 +160,7 @@ class Differentiation:
 
         v as for `hvp`, the other arguments as for `gradient`.
         """
-        return self._transport.run(derivatives.jvp(self._session, At(model, theta, iteration, of), v))
+        return self._transport.run(core.derivatives.jvp(self._session, At(model, theta, iteration, of), v))
 
     def vjp(
         self, model: Subject, theta: Point | None, u: Data, *, of: str | None = None, iteration: int | None = None
@@ -168,7 +170,7 @@ class Differentiation:
         u has the shape S of f, or (B,) + S: one for each point, or all at one point. The other arguments as for
         `gradient`.
         """
-        return self._transport.run(derivatives.vjp(self._session, At(model, theta, iteration, of), u))
+        return self._transport.run(core.derivatives.vjp(self._session, At(model, theta, iteration, of), u))
 
     def taylor(
         self,
@@ -189,7 +191,7 @@ class Differentiation:
         arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return self._transport.run(derivatives.taylor(self._session, at, direction, order))
+        return self._transport.run(core.derivatives.taylor(self._session, at, direction, order))
 
     def check_derivatives(
         self,
@@ -207,7 +209,7 @@ class Differentiation:
         arguments as for `gradient`.
         """
         at = At(model, theta, iteration, of)
-        return self._transport.run(derivatives.check(self._session, at, max_entries))
+        return self._transport.run(core.derivatives.check(self._session, at, max_entries))
 
     def describe(
         self,
@@ -225,4 +227,4 @@ class Differentiation:
         unless given.
         """
         at = At(model, theta, iteration, of)
-        return self._transport.run(derivatives.describe(self._session, at, max_nodes))
+        return self._transport.run(core.derivatives.describe(self._session, at, max_nodes))

@@ -30,16 +30,54 @@ def split(array: AnyArray, *, offset: int = 0, chunk_bytes: int = CHUNK_BYTES) -
         yield make(start, bytes(data[start : start + chunk_bytes]))
 
 
+def upload_requests(array: AnyArray, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """The array's chunks as serialized UploadDatasetRequests, each byte copied once.
+
+    A message object would copy them when it is made, when it is put into another, and when it is written. Fields may
+    stand in any order on the wire: the data comes last, behind its tag and length.
+    """
+    data = buffer(array)
+    for start in range(0, len(data), chunk_bytes):
+        piece = data[start : start + chunk_bytes]
+        head = dataset_pb2.Chunk(offset=start, crc32=zlib.crc32(piece)).SerializeToString()
+        head += _head(dataset_pb2.Chunk.DATA_FIELD_NUMBER, len(piece))
+        outer = _head(dataset_pb2.UploadDatasetRequest.CHUNK_FIELD_NUMBER, len(head) + len(piece))
+        yield b"".join((outer, head, piece))
+
+
+_LENGTH_DELIMITED = 2
+
+
+def _head(field: int, length: int) -> bytes:
+    """Tag and length before a field's bytes (protobuf's encoding)."""
+    out = bytearray((field << 3 | _LENGTH_DELIMITED,))
+    while length > 0x7F:
+        out.append(length & 0x7F | 0x80)
+        length >>= 7
+    out.append(length)
+    return bytes(out)
+
+
 def check(chunk: dataset_pb2.Chunk, expected_offset: int, size_bytes: int) -> None:
     """TensorError unless the chunk is the next one, undamaged, nonempty and within the array."""
-    if chunk.offset != expected_offset:
-        raise TensorError("chunk.offset", f"is {chunk.offset}; the next byte is {expected_offset}")
-    if not chunk.data:
+    check_place(chunk.offset, len(chunk.data), expected_offset, size_bytes)
+    check_bytes(chunk.offset, chunk.data, chunk.crc32)
+
+
+def check_place(offset: int, length: int, expected_offset: int, size_bytes: int) -> None:
+    """The part of `check` that needs no bytes."""
+    if offset != expected_offset:
+        raise TensorError("chunk.offset", f"is {offset}; the next byte is {expected_offset}")
+    if not length:
         raise TensorError("chunk.data", "is empty")
-    if chunk.offset + len(chunk.data) > size_bytes:
-        raise TensorError("chunk.data", f"ends at byte {chunk.offset + len(chunk.data)}; the array has {size_bytes}")
-    if zlib.crc32(chunk.data) != chunk.crc32:
-        raise TensorError("chunk.crc32", f"does not fit the bytes from {chunk.offset}: they were damaged on the way")
+    if offset + length > size_bytes:
+        raise TensorError("chunk.data", f"ends at byte {offset + length}; the array has {size_bytes}")
+
+
+def check_bytes(offset: int, data: bytes, crc32: int) -> None:
+    """The part that looks at every byte."""
+    if zlib.crc32(data) != crc32:
+        raise TensorError("chunk.crc32", f"does not fit the bytes from {offset}: they were damaged on the way")
 
 
 class Assembler:
@@ -54,9 +92,11 @@ class Assembler:
 
     def add(self, chunk: dataset_pb2.Chunk) -> None:
         """Takes the next chunk. TensorError if it is not."""
-        check(chunk, self.offset, self._size)
-        self._bytes[self.offset : self.offset + len(chunk.data)] = chunk.data
-        self.offset += len(chunk.data)
+        data = chunk.data  # each access copies the bytes
+        check_place(chunk.offset, len(data), self.offset, self._size)
+        check_bytes(chunk.offset, data, chunk.crc32)
+        self._bytes[self.offset : self.offset + len(data)] = data
+        self.offset += len(data)
 
     def finish(self) -> AnyArray:
         """The array. TensorError if bytes are missing."""

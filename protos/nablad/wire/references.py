@@ -13,6 +13,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from nablad.v1 import tensor_pb2
+from nablad.wire import names
 from nablad.wire.tensors import join
 
 
@@ -54,6 +55,14 @@ def tensors_in(message: Message, field: str = "") -> Iterator[tuple[str, tensor_
                 yield from tensors_in(item, f"{path}[{index}]")
         elif message.HasField(name):
             yield from tensors_in(value, path)
+
+
+def may_refer(data: bytes) -> bool:
+    """Whether a serialized message may refer to a dataset; False is certain, for every dataset's name begins alike."""
+    return _PREFIX in data
+
+
+_PREFIX = f"{names.DATASETS}/".encode()
 
 
 def datasets_in(message: Message) -> list[str]:

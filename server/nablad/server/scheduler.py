@@ -41,6 +41,7 @@ class Scheduler:
         self._running: dict[str, Worker] = {}
         self._wanting: deque[asyncio.Future[None]] = deque()
         self._slots: list[asyncio.Task[None]] = []
+        self._ready: list[asyncio.Event] = []
         self._reasons: dict[str, str] = {}
         """Of the cancels under way."""
         self._in_use: dict[str, frozenset[str]] = {}
@@ -49,12 +50,15 @@ class Scheduler:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def start(self) -> None:
-        """Starts the workers."""
-        ready = [asyncio.Event() for _ in range(self._settings.workers)]
-        self._slots = [asyncio.create_task(self._slot(event), name="slot") for event in ready]
-        for event in ready:
-            await event.wait()
+    def start(self) -> None:
+        """Starts the workers; jobs that come before they are there wait for them."""
+        self._ready = [asyncio.Event() for _ in range(self._settings.workers)]
+        self._slots = [asyncio.create_task(self._slot(ready), name="slot") for ready in self._ready]
+
+    async def wait_until_ready(self) -> None:
+        """Returns once the workers are there, or a first attempt to start them has failed."""
+        for ready in self._ready:
+            await ready.wait()
 
     async def stop(self) -> None:
         """Ends the workers at once, whatever they do."""

@@ -1,9 +1,9 @@
 """A server from start to end.
 
-Start: settings checked, datasets read, workers forked, the port bound, and only then SERVING. End, on SIGTERM or
-SIGINT: NOT_SERVING at once and no new jobs; running jobs are cancelled and keep their best points; streams get their
-last blocks, or a hint from which seq to go on; then the port is closed. All within `shutdown_seconds`; a second signal
-ends at once.
+Start: settings checked, the port bound, the template of the workers started, datasets read, then SERVING; jobs and
+short requests wait until there are workers. End, on SIGTERM or SIGINT: NOT_SERVING at once and no new jobs; running
+jobs are cancelled and keep their best points; streams get their last blocks, or a hint from which seq to go on; then
+the port is closed. All within `shutdown_seconds`; a second signal ends at once.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ async def _serve(settings: Settings, announce: Callable[[int], None] | None) -> 
         try:
             port = await server.start()
             if announce is not None:
+                # Who starts a server for himself has work for it: he need not count with its warming.
+                await server.wait_until_ready()
                 announce(port)
             await stop.wait()
             await server.shut_down()
@@ -158,9 +160,10 @@ class Server:
         self._settings = settings
         self._shutdown_seconds = settings.shutdown_seconds
         self._store = MemoryStore()
-        config = WorkerConfig(datasets=directory, threads=settings.threads, limits=settings.limits)
+        durable = settings.data_dir is not None
+        config = WorkerConfig(datasets=directory, durable=durable, threads=settings.threads, limits=settings.limits)
         self._template = Template(config)
-        self._catalog = Catalog(DatasetFiles(directory, settings.limits.free_bytes), settings.limits)
+        self._catalog = Catalog(DatasetFiles(directory, settings.limits.free_bytes, durable=durable), settings.limits)
         self._scheduler = Scheduler(self._store, self._template, self._catalog, settings)
         self._short = ShortRequests(self._template, self._catalog, settings)
         self._watchers = Watchers(self._store, self._scheduler, settings)
@@ -187,8 +190,10 @@ class Server:
             port = 0
         if port == 0:
             raise CannotServe(f"cannot listen on {self._settings.listen}: is another server running there?")
+        # Imports and warming take the template some seconds, in a process of its own: calls are accepted meanwhile.
+        self._short.start()
+        self._scheduler.start()
         await self._catalog.load()
-        await asyncio.gather(self._short.start(), self._scheduler.start())
         await self._grpc.start()
         for service in (OVERALL, *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -196,6 +201,10 @@ class Server:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         logs.info("server started", address=address, pid=os.getpid(), workers=self._settings.workers)
         return port
+
+    async def wait_until_ready(self) -> None:
+        """Returns once there are workers: jobs are accepted before, and wait for them."""
+        await asyncio.gather(self._short.wait_until_ready(), self._scheduler.wait_until_ready())
 
     def hurry(self) -> None:
         """The shutdown need not wait for anybody."""

@@ -51,12 +51,15 @@ class ShortRequests:
         self._line: deque[_Request] = deque()
         self._wanted: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
 
-    async def start(self) -> None:
-        """Starts the worker."""
-        ready = asyncio.Event()
-        self._task = asyncio.create_task(self._serve(ready), name="short requests")
-        await ready.wait()
+    def start(self) -> None:
+        """Starts the worker; who asks before it is there waits for it."""
+        self._task = asyncio.create_task(self._serve(), name="short requests")
+
+    async def wait_until_ready(self) -> None:
+        """Returns once the worker is there, or a first attempt to start it has failed."""
+        await self._ready.wait()
 
     async def stop(self) -> None:
         """Ends the worker; who still waits is told."""
@@ -85,7 +88,7 @@ class ShortRequests:
             self._wanted.set_result(None)
         return await answer
 
-    async def _serve(self, ready: asyncio.Event) -> None:
+    async def _serve(self) -> None:
         worker: Worker | None = None
         try:
             while True:
@@ -96,7 +99,7 @@ class ShortRequests:
                     await asyncio.sleep(RESTART_SECONDS)
                     continue
                 finally:
-                    ready.set()
+                    self._ready.set()
                 await self._serve_with(worker)
                 logs.warning("reserved worker ended", worker=worker.pid)
                 worker.kill()

@@ -19,5 +19,7 @@ class WorkerConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     datasets: Path
+    durable: bool
+    """Whether the datasets outlive the server."""
     threads: int
     limits: Limits

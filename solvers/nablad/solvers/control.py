@@ -7,7 +7,6 @@ makes of it: the budget of evaluations, the same flag, and the clock of its line
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,19 +19,19 @@ EVALUATION_LIMIT = "evaluation limit"
 
 
 class Control:
-    """A flag that any thread may raise, and a deadline. Cheap to ask: two attribute reads and a clock.
+    """A flag that any thread may raise, and a deadline. Cheap to ask: three attribute reads, and a clock if armed.
 
     `signal`, where given, is asked too: a worker process passes the read of a shared-memory flag.
     """
 
     def __init__(self, signal: Callable[[], bool] | None = None) -> None:
-        self._flag = threading.Event()
+        self._cancelled = False
         self._signal = signal
         self._deadline: float | None = None
 
     def cancel(self) -> None:
         """End the run at the next checkpoint, keeping its best point. Any thread may call it."""
-        self._flag.set()
+        self._cancelled = True
 
     def arm(self, seconds: float | None) -> None:
         """Set the time from now at which the run must end; None for no limit."""
@@ -40,7 +39,7 @@ class Control:
 
     def reason(self) -> str | None:
         """Why the run must stop now, or None."""
-        if self._flag.is_set() or (self._signal is not None and self._signal()):
+        if self._cancelled or (self._signal is not None and self._signal()):
             return CANCELLED
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return TIME_LIMIT
@@ -51,6 +50,9 @@ class Control:
 
     def checkpoint(self) -> None:
         """Return if the run may go on; raise Interrupted otherwise."""
+        # Asked twice an iteration or more: where nothing can end the run, no call is made.
+        if not self._cancelled and self._signal is None and self._deadline is None:
+            return
         reason = self.reason()
         if reason is not None:
             raise Interrupted(reason)
@@ -65,6 +67,8 @@ class Limits:
 
     def __init__(self, control: Control, counters: Counters, max_evaluations: int | None = None) -> None:
         self.control = control
+        self.checkpoint = control.checkpoint
+        """To be called between inner iterations that evaluate nothing."""
         self.algebra_seconds = 0.0
         self._counters = counters
         self._max = max_evaluations
@@ -76,13 +80,9 @@ class Limits:
 
     def spend(self) -> None:
         """Allow one evaluation, or raise Interrupted."""
-        self.control.checkpoint()
+        self.checkpoint()
         if self._max is not None and self._counters.value >= self._max:
             raise Interrupted(EVALUATION_LIMIT)
-
-    def checkpoint(self) -> None:
-        """To be called between inner iterations that evaluate nothing."""
-        self.control.checkpoint()
 
     @contextmanager
     def algebra(self) -> Iterator[None]:

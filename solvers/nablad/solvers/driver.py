@@ -7,13 +7,16 @@ step 1.
 A run's whole state is a `Progress`; written to bytes at a checkpoint and given back as `resume`, the run goes on to
 the same bits as if it had never stopped, ends by the clock or by cancel excepted. An iteration that a limit interrupts
 is made again, whole, on resumption.
+
+Methods of first order see an affine residual expanded about a point (expansion.py). An end is then decided, and the end
+and the best point are told, by a true pass over the data.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -28,10 +31,12 @@ from nablad.solvers.control import CANCELLED, EVALUATION_LIMIT, TIME_LIMIT, Cont
 from nablad.solvers.events import Checkpoint, Done, Event, Iterate, RecordTheta, Started
 from nablad.solvers.evidence import unverified
 from nablad.solvers.examination import Examiner
+from nablad.solvers.expansion import Expanded, Expansion, pays, renumbered
 from nablad.solvers.metered import Metered
 from nablad.solvers.methods.base import Method, State, check_supported
 from nablad.solvers.objective import Counters, FloatArray, Interrupted, Objective
-from nablad.solvers.progress import Progress, is_finite_start, restore, save
+from nablad.solvers.progress import Point, Progress, is_finite_start, restore, save
+from nablad.solvers.quiet import quiet
 from nablad.solvers.report import Report, Seconds
 from nablad.solvers.settings import settings_of
 from nablad.solvers.status import Family, Finding, Status
@@ -133,19 +138,25 @@ class _Run:
         self.progress = None if resume is None else restore(resume, method, objective)
         self.resumed_at = None if self.progress is None else self.progress.iteration
         self.before = Seconds(0.0, 0.0, 0.0) if self.progress is None else self.progress.seconds
+        self.expanded = None
+        if pays(objective, method):
+            # What it restores of a resumed run is counted there already.
+            self.expanded = Expanded(objective, None if self.progress is None else self.progress.expansion)
         counts = Counters() if self.progress is None else self.progress.counts
         # The objective's counters may have been used before: the run's own are theirs plus this offset.
-        now = asdict(objective.counters)
-        self.offset = Counters(**{name: count - now[name] for name, count in asdict(counts).items()})
+        now = vars(objective.counters)
+        self.offset = Counters(**{name: count - now[name] for name, count in vars(counts).items()})
         most = self.rules.max_evaluations
         self.limits = Limits(control, objective.counters, None if most is None else most - self.offset.value)
-        self.objective = Metered(objective, self.limits, bounds)
+        self.objective = Metered(self.expanded or objective, self.limits, bounds)
         self.objective.evaluations_before = self.offset.value
         check_supported(method, self.objective)
         self.trusting = not stopping.given().keys().isdisjoint(TOLERANCES)
         self.examiner = Examiner(self.objective, method.order, self.trusting, stopping.max_iterations is None)
-        self.finished = objective.counters.snapshot()
-        """The objective's counters when the last whole iteration ended: one cut short will be made again."""
+        self.finished, self.finished_expansion = objective.counters.snapshot(), self._expansion()
+        """The objective's counters and expansion when the last whole iteration ended: one cut short will be made
+        again."""
+        self.quietly = quiet()
         self.begin = perf_counter()
         control.arm(None if self.rules.max_seconds is None else self.rules.max_seconds - self.before.total)
 
@@ -181,20 +192,19 @@ class _Run:
     def _look_at_start(self) -> Progress:
         with np.errstate(all="ignore"):
             state = self.method.init(self.objective, self.start, self.limits)
-        self.finished = self.objective.counters.snapshot()
+        self._finish()
         return Progress.begin(state, self.objective.bounds)
 
     def _advance(self, progress: Progress) -> None:
         self.objective.iteration = progress.iteration + 1
-        with np.errstate(all="ignore"):
-            state = self.method.step(self.objective, progress.state, self.limits)
+        state = self.quietly(self.method.step, self.objective, progress.state, self.limits)
         if self.checkpoint_every:
-            self.finished = self.objective.counters.snapshot()
+            self._finish()
         progress.advance(state, self.eps)
 
     def _judge(self, progress: Progress) -> Finding | None:
         """Why to end here, or None."""
-        if not is_finite_start(progress):
+        if progress.iteration == 0 and not is_finite_start(progress):
             return _nonfinite_start(progress, self._explained(progress.state.theta))
         if progress.state.proposal is not None and progress.state.proposal.status.family is Family.FAILED:
             return progress.state.proposal
@@ -213,11 +223,16 @@ class _Run:
             self.trusting,
         )
         claim = converged(view)
-        if claim is not None and claim.status in STATIONARY and not self.trusting:
+        looked_at = claim is not None and claim.status in STATIONARY and not self.trusting
+        if looked_at and not self.examiner.due(progress):
+            claim = None
+        if claim is not None and self._settled(progress):
+            return self._judge(progress)
+        if claim is not None and looked_at:
             claim = self.examiner.verified(progress, claim, self._gradients())
             if self.checkpoint_every:
-                self.finished = self.objective.counters.snapshot()
-        return (
+                self._finish()
+        finding = (
             claim
             or progress.state.proposal
             or self._unbounded(progress, view)
@@ -225,6 +240,31 @@ class _Run:
             or self.examiner.recedes(progress, self._gradients())
             or iterations(progress.iteration, self.rules)
         )
+        ends = finding is not None and finding.status.family is not Family.LIMIT
+        return self._judge(progress) if ends and self._settled(progress) else finding
+
+    def _settled(self, progress: Progress) -> bool:
+        """Whether value and gradient at the state's point had to be made true before anything is decided by them."""
+        state = progress.state
+        if self.expanded is None or not self.expanded.approximate(state.theta):
+            return False
+        numbers = self.objective.timed(self.expanded.settle, state.theta)
+        progress.settle(renumbered(state, *numbers, self.objective.bounds))
+        if self.checkpoint_every:
+            self._finish()
+        return True
+
+    def _true(self, state: State) -> State:
+        """The state with true numbers."""
+        if self.expanded is None or self.expanded.known.theta is None:
+            return state
+        return renumbered(state, *self.objective.timed(self.expanded.truth, state.theta), self.objective.bounds)
+
+    def _expansion(self) -> Expansion | None:
+        return None if self.expanded is None else self.expanded.known
+
+    def _finish(self) -> None:
+        self.finished, self.finished_expansion = self.objective.counters.snapshot(), self._expansion()
 
     def _unbounded(self, progress: Progress, view: View) -> Finding | None:
         found = unbounded(view)
@@ -238,10 +278,11 @@ class _Run:
 
     def _counts(self, at: Counters) -> Counters:
         """The run's own counts, when the objective's were `at`."""
-        return Counters(**{name: count + getattr(self.offset, name) for name, count in asdict(at).items()})
+        return Counters(**{name: count + getattr(self.offset, name) for name, count in vars(at).items()})
 
     def _gradients(self) -> int:
-        return self._counts(self.objective.counters).in_gradients(self.objective.size)
+        size = self.objective.size
+        return self.objective.counters.in_gradients(size) + self.offset.in_gradients(size)
 
     def _seconds(self) -> Seconds:
         return Seconds(
@@ -263,7 +304,8 @@ class _Run:
         )
 
     def _iterate(self, progress: Progress, final: bool) -> Iterate:
-        state, counters, offset = progress.state, self.objective.counters, self.offset
+        state = self._true(progress.state) if final else progress.state
+        counters, offset = self.objective.counters, self.offset
         return Iterate(
             progress.iteration,
             state.value,
@@ -285,6 +327,7 @@ class _Run:
             seconds=self._seconds(),
             first_trouble=self._first_trouble(progress),
             last_trouble=self._last_trouble(progress),
+            expansion=self.finished_expansion,
         )
         return Checkpoint(progress.iteration, save(whole, self.method, self.objective.size))
 
@@ -294,6 +337,19 @@ class _Run:
     def _last_trouble(self, progress: Progress) -> Trouble | None:
         return self.objective.last_trouble or progress.last_trouble
 
+    def _true_report(self, progress: Progress, finding: Finding) -> tuple[Progress, Point]:
+        """The run and the point to report with true numbers at both."""
+        if self.expanded is None or self.progress is None:
+            return progress, reported(progress, finding)
+        if finding.status is Status.MAX_TIME:
+            self.limits.control.arm(None)  # a pass or two are left
+        progress.settle(self._true(progress.state))
+        point = reported(progress, finding)
+        if point.iteration != progress.arrived:
+            there = replace(progress.state, theta=point.theta)
+            progress.best = point = Point.of(self._true(there), point.iteration)
+        return progress, point
+
     def _report(self, finding: Finding) -> Report:
         progress = self.progress or Progress.begin(_unseen(self.start))
         first, last = self._first_trouble(progress), self._last_trouble(progress)
@@ -301,6 +357,7 @@ class _Run:
         facts, look = unverified(NOT_STATIONARY), Look(False)
         try:
             with np.errstate(all="ignore"):
+                progress, point = self._true_report(progress, finding)
                 finding, facts, look = self.examiner.concluded(progress, point, finding, self._gradients())
                 if last is not None and finding.status in TROUBLED:
                     told = explained_trouble(last, self.objective, self.objective.inner)

@@ -70,18 +70,29 @@ class Examiner:
         self.patient = patient
         self.seen: Seen | None = None
 
-    def verified(self, progress: Progress, claim: Finding, gradients: int) -> Finding | None:
-        """The claim, or what the curvature at the point says instead; None if the run must go on."""
+    def due(self, progress: Progress) -> bool:
+        """Whether a claim is to be looked at now; if not, the run goes on."""
         state = progress.state
-        if self.objective.capabilities.affine and exact_at_hand(self.objective, state):
-            return claim  # the method's own tests are of the exact step
+        if self._is_exact(state):
+            return True
         if not state.gradient_norm < progress.look_below:
-            return None
+            return False
         shrink = premature(state, progress.origin) if isinstance(state, FirstOrderState) else None
         if shrink is not None and progress.postponed < MOST_POSTPONED:
             progress.postponed += 1
             progress.look_below = shrink * state.gradient_norm
-            return None
+            return False
+        return True
+
+    def _is_exact(self, state: State) -> bool:
+        """Whether the method's own tests are of the exact step."""
+        return self.objective.capabilities.affine and exact_at_hand(self.objective, state)
+
+    def verified(self, progress: Progress, claim: Finding, gradients: int) -> Finding | None:
+        """A claim that is due, or what the curvature at the point says instead; None if the run must go on."""
+        state = progress.state
+        if self._is_exact(state):
+            return claim
         with np.errstate(all="ignore"):
             if not exact_at_hand(self.objective, state) and not affordable(self.objective, gradients):
                 return self._unless_disproved(progress, claim, gradients)

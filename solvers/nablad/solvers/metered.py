@@ -7,10 +7,10 @@ microsecond a question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from nablad.solvers.objective import (
     Tsqr,
 )
 from nablad.solvers.trouble import Trouble, is_trouble, name_of
+
+Answer = TypeVar("Answer")
 
 
 class Metered:
@@ -69,6 +71,14 @@ class Metered:
     def _note(self, what: str, value: float, theta: FloatArray) -> None:
         self.last_trouble = Trouble(self.iteration, self.counters.value + self.evaluations_before, what, value, theta)
         self.first_trouble = self.first_trouble or self.last_trouble
+
+    def timed(self, question: Callable[[FloatArray], Answer], theta: FloatArray) -> Answer:
+        """The answer to one that no limit holds back, on the clock."""
+        begin = perf_counter()
+        try:
+            return question(theta)
+        finally:
+            self.seconds += perf_counter() - begin
 
     def gradient(self, theta: FloatArray) -> FloatArray:
         begin = perf_counter()

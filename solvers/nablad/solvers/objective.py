@@ -50,13 +50,15 @@ class Counters:
     hvp: int = 0
     residual: int = 0
     jacobian: int = 0
+    cached: int = 0
+    """How many of all these were answered from J'J, without a pass over the data (expansion.py)."""
 
     def in_gradients(self, size: int) -> int:
         """What the first derivatives of a run of `size` parameters cost, in gradients: a column of J is about one."""
         return self.gradient + size * self.jacobian
 
     def snapshot(self) -> Counters:
-        return Counters(self.value, self.gradient, self.hessian, self.hvp, self.residual, self.jacobian)
+        return Counters(self.value, self.gradient, self.hessian, self.hvp, self.residual, self.jacobian, self.cached)
 
 
 @dataclass(frozen=True)

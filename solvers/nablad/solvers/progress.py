@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nablad.solvers.bounds import Bounds
+from nablad.solvers.expansion import Expansion
 from nablad.solvers.methods.base import Method, State, fields_of
 from nablad.solvers.objective import Counters, FloatArray, Objective
 from nablad.solvers.packing import pack, unpack
@@ -14,7 +15,7 @@ from nablad.solvers.report import Seconds
 from nablad.solvers.stopping import scaled_gradient
 from nablad.solvers.trouble import Trouble
 
-VERSION = 4
+VERSION = 5
 SETTLED = 0.999
 """A gradient norm counts as fallen below this share of what it was."""
 NOISE = 100.0
@@ -23,8 +24,7 @@ LENGTHS_KEPT = 12
 """Of the steps, for the order at which they shrink."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A point of the run."""
 
     iteration: int
@@ -72,6 +72,8 @@ class Progress:
     seconds: Seconds
     first_trouble: Trouble | None
     last_trouble: Trouble | None
+    expansion: Expansion | None
+    """What the objective is expanded about, where it is."""
 
     @classmethod
     def begin(cls, state: State, bounds: Bounds | None = None) -> Progress:
@@ -97,7 +99,14 @@ class Progress:
             seconds=Seconds(0.0, 0.0, 0.0),
             first_trouble=None,
             last_trouble=None,
+            expansion=None,
         )
+
+    def settle(self, state: State) -> None:
+        """Tell the point of the state again, its numbers found to more digits."""
+        self.state = state
+        if self.best.iteration == self.arrived:
+            self.best = Point.of(state, self.arrived)
 
     def advance(self, state: State, eps: float) -> None:
         """Go one iteration on, in place: a new value of so many fields would be a sixth of a small iteration's time."""
@@ -123,12 +132,13 @@ def save(progress: Progress, method: Method[Any], size: int) -> bytes:
     """The bytes of a run between two iterations."""
     fields = fields_of(progress) | {
         "state": fields_of(progress.state),
-        "best": fields_of(progress.best),
-        "origin": fields_of(progress.origin),
+        "best": progress.best._asdict(),
+        "origin": progress.origin._asdict(),
         "counts": asdict(progress.counts),
         "seconds": asdict(progress.seconds),
         "first_trouble": None if progress.first_trouble is None else fields_of(progress.first_trouble),
         "last_trouble": None if progress.last_trouble is None else fields_of(progress.last_trouble),
+        "expansion": None if progress.expansion is None else fields_of(progress.expansion),
     }
     header = {"version": VERSION, "method": method.name, "size": size, "dtype": progress.state.theta.dtype.str}
     return pack({"header": header, "progress": fields})
@@ -153,6 +163,7 @@ def restore(data: bytes, method: Method[Any], objective: Objective) -> Progress:
                 "seconds": Seconds(**fields["seconds"]),
                 "first_trouble": _trouble(fields["first_trouble"]),
                 "last_trouble": _trouble(fields["last_trouble"]),
+                "expansion": None if fields["expansion"] is None else Expansion(**fields["expansion"]),
             }
         )
     except (KeyError, TypeError) as error:

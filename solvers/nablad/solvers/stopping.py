@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Stopping:
     """Stop once f is at most this."""
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if value is None:
                 continue
             if math.isnan(value):
@@ -79,7 +79,7 @@ class Stopping:
 
     def given(self) -> dict[str, Any]:
         """The rules that the user set."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def used(self, order: int, eps: float, epochs: bool = False) -> Stopping:
         """With the defaults of a method of this order, in arithmetic of this precision.

@@ -40,6 +40,8 @@ def array(tensor: tensor_pb2.Tensor, arrays: Arrays) -> AnyArray:
     """A tensor's array. ServerError if it contradicts itself."""
     try:
         return tensors.decode(tensor, resolve=arrays.__getitem__)
+    except KeyError as error:
+        raise ServerError(f"the server sent an array as {error}, which is no dataset's name") from error
     except TensorError as error:
         raise unreadable(error) from error
 
@@ -71,7 +73,9 @@ def dataset(source: dataset_pb2.Dataset) -> Dataset:
 
 def iterate(source: event_pb2.Iterate, arrays: Arrays, seq: int = 0, time: datetime | None = None) -> Iterate:
     """A nablad.v1.Iterate as a value."""
-    return Iterate(
+    # Made by its dict: a frozen dataclass sets its fields one by one, each by a call, and there may be a million.
+    made = object.__new__(Iterate)
+    made.__dict__.update(
         seq=seq,
         time=time,
         iteration=source.iteration,
@@ -85,6 +89,7 @@ def iterate(source: event_pb2.Iterate, arrays: Arrays, seq: int = 0, time: datet
         hessian_vector_products=source.hessian_vector_products,
         theta=array(source.theta, arrays) if source.HasField("theta") else None,
     )
+    return made
 
 
 def _evidence(source: termination_pb2.Evidence) -> Evidence:

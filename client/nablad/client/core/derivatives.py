@@ -7,7 +7,6 @@ shapes are taken from the model, or from the job, which is asked for them only w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -18,11 +17,11 @@ from nablad.client.core.effects import Operation, Rpc
 from nablad.client.core.encode import Encoder, assign
 from nablad.client.core.requests import part
 from nablad.client.core.session import Session
+from nablad.client.core.subjects import At, Subject
 from nablad.client.core.views import JobView, RunView, job_name
 from nablad.client.derivations import BlockCheck, Derivation, DerivativeCheck, Detailed
 from nablad.client.drawing import GraphDescription, GraphNode, Summary, WayChoice
 from nablad.client.errors import FieldViolation, InvalidRequest, invalid
-from nablad.client.models import Model
 from nablad.client.named import Layout, number_or_array
 from nablad.client.points import Form, Point, default_form, flatten, needs_layout, shaped
 from nablad.client.results import Result
@@ -32,23 +31,10 @@ from nablad.v1 import tensor_pb2
 from nablad.wire import csr
 from nablad.wire.tensors import TensorError
 
-Subject = Model | Result | RunView | JobView | str
-"""What is differentiated: a model, or a job, by whatever stands for it."""
-
 _VECTOR = re.compile(r"^vector\b")
 
 M = TypeVar("M", bound=Message)
 _JOBS = (Result, RunView, JobView, str)
-
-
-@dataclass(frozen=True)
-class At:
-    """Where a derivative is taken, and of which function of theta."""
-
-    subject: Subject
-    theta: Point | None = None
-    iteration: int | None = None
-    of: str | None = None
 
 
 class _Asking:

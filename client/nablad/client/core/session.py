@@ -156,5 +156,4 @@ class _Parts:
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._header
-        for chunk in chunks.split(self._array):
-            yield dataset_pb2.UploadDatasetRequest(chunk=chunk).SerializeToString()
+        yield from chunks.upload_requests(self._array)

@@ -19,7 +19,7 @@ from nablad.client.events import Done, Event, StateChange
 from nablad.client.iterates import Iterate
 from nablad.client.results import Result
 from nablad.v1 import event_pb2, solver_pb2
-from nablad.wire import statuses
+from nablad.wire import references, statuses
 from nablad.wire.errors import ErrorDetails
 from nablad.wire.rpc import JOB_METADATA
 
@@ -156,7 +156,8 @@ class Watch:
             return
         self._session.reached = True
         block = decode.message(event_pb2.SolveEventBlock, data)
-        arrays = yield from self._session.fetch_references(block)
+        # Most blocks refer to nothing, which their bytes show sooner than a walk through all of their events.
+        arrays = (yield from self._session.fetch_references(block)) if references.may_refer(data) else {}
         fresh = [event for event in block.events if event.seq > self.last_seq]
         self._failures = 0
         self.skipped += block.skipped

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
@@ -22,6 +23,10 @@ from nablad.wire import chunks, names
 from nablad.wire.tensors import Layout, TensorError, layout
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+WRITE_BYTES = 2 << 20
+"""An upload is written in batches of about so many bytes; two of them are in memory at once."""
 
 
 class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
@@ -50,9 +55,20 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         work: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         work.set_result(None)
         try:
+            offset, pieces, waiting = 0, [], 0
             while (request := await self._next(requests)) is not None:
-                work = asyncio.ensure_future(self._take(request, writer))
-                await asyncio.shield(work)
+                piece = _next_piece(request, offset, plan.size_bytes)
+                offset += len(piece.data)
+                waiting += len(piece.data)
+                pieces.append(piece)
+                if waiting >= WRITE_BYTES:
+                    # One batch is checked, hashed and written while the next one comes.
+                    await asyncio.shield(work)
+                    work = asyncio.ensure_future(asyncio.to_thread(_write, writer, pieces))
+                    pieces, waiting = [], 0
+            await asyncio.shield(work)
+            work = asyncio.ensure_future(asyncio.to_thread(_write, writer, pieces))
+            await asyncio.shield(work)
             work = asyncio.ensure_future(self._catalog.commit(writer, expected))
             return await asyncio.shield(work)
         except TensorError as error:
@@ -78,13 +94,6 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         except TimeoutError:
             message = f"no chunk came for {self._settings.stall_seconds:g} s: upload again"
             raise Unavailable(message, "UPLOAD_STALLED") from None
-
-    @staticmethod
-    async def _take(request: dataset_pb2.UploadDatasetRequest, writer: DatasetWriter) -> None:
-        if request.WhichOneof("part") != "chunk":
-            raise TensorError("chunk", "must follow the header, and nothing else")
-        chunks.check(request.chunk, writer.offset, writer.plan.size_bytes)
-        await asyncio.to_thread(writer.extend, [request.chunk.data])
 
     async def DownloadDataset(  # type: ignore[override]  # a coroutine that writes: grpc never closes a generator
         self, request: dataset_pb2.DownloadDatasetRequest, context: Context
@@ -136,6 +145,28 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             raise WrongState(f"{name} is used by {users[0]}, which has not ended", "DATASET_IN_USE", name)
         await self._catalog.remove(name)
         return empty_pb2.Empty()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    offset: int
+    data: bytes
+    crc32: int
+
+
+def _next_piece(request: dataset_pb2.UploadDatasetRequest, expected_offset: int, size_bytes: int) -> _Piece:
+    """The chunk in a request, its bytes taken once: each access to the message's copies them."""
+    if request.WhichOneof("part") != "chunk":
+        raise TensorError("chunk", "must follow the header, and nothing else")
+    piece = _Piece(request.chunk.offset, request.chunk.data, request.chunk.crc32)
+    chunks.check_place(piece.offset, len(piece.data), expected_offset, size_bytes)
+    return piece
+
+
+def _write(writer: DatasetWriter, pieces: list[_Piece]) -> None:
+    for piece in pieces:
+        chunks.check_bytes(piece.offset, piece.data, piece.crc32)
+        writer.extend([piece.data])
 
 
 def _checked_header(header: dataset_pb2.DatasetHeader) -> tuple[Layout, str]:

@@ -5,7 +5,7 @@ go the newest and the best iterate (without theta), and now and then the best wi
 passes blocks on as bytes, knows them without opening one, and so that they are not lost with the worker. That point
 goes inline, whatever its size: the next one replaces it, where a dataset would stay.
 
-Cost: 5 microseconds an iterate.
+Iterates without theta are packed as numbers and encoded a block at a time (iterates.py): 2 microseconds each.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from nablad import solvers
 from nablad.server.frames import Frame, Kind
+from nablad.server.worker import iterates
+from nablad.server.worker.iterates import MAX_EVENT_BYTES, Rows
 from nablad.v1 import event_pb2, tensor_pb2
-from nablad.wire.tensors import AnyArray, encode
+from nablad.wire.tensors import encode
 
 FLUSH_SECONDS = 0.05
 FLUSH_BYTES = 64 << 10
@@ -68,18 +71,22 @@ class Emitter:
         self._next_seq = first_seq
         self._flusher = flusher
         self._lock = threading.Lock()
-        self._block = event_pb2.SolveEventBlock()
+        self._first_seq = first_seq
+        """Of the block."""
+        self._pieces: list[bytes] = []
+        """Of the block: its events, serialized, before those in `_rows`."""
         self._size = 0
+        self._rows = Rows(FLUSH_BYTES // MAX_EVENT_BYTES)
         self._is_first = True
         self.iteration: int | None = None
         """Of the newest iterate; None before the first."""
         # Since the last flush; what has not changed is not sent again.
-        self._last: event_pb2.Iterate | None = None
-        self._best: event_pb2.Iterate | None = None
+        self._last: solvers.Iterate | None = None
+        self._best: solvers.Iterate | None = None
         self._checkpoint = b""
         self._result = b""
         # Not sent yet.
-        self._point: tuple[event_pb2.Iterate, AnyArray] | None = None
+        self._point: solvers.Iterate | None = None
         self._next_point_time = 0.0
 
     def __enter__(self) -> Self:
@@ -92,25 +99,23 @@ class Emitter:
         self._flusher.follow(None)
         self.flush()
 
-    def iterate(
-        self,
-        iterate: event_pb2.Iterate,
-        *,
-        recorded: tensor_pb2.Tensor | None = None,
-        best_theta: AnyArray | None = None,
-        is_best: bool,
-    ) -> None:
-        """Adds an iterate: the event carries `recorded`; `best_theta` is its point where it is the best."""
-        event = event_pb2.SolveEvent(iterate=iterate)
-        if recorded is not None:
-            event.iterate.theta.CopyFrom(recorded)
+    def iterate(self, iterate: solvers.Iterate, *, recorded: tensor_pb2.Tensor | None = None, is_best: bool) -> None:
+        """Adds an iterate: the event carries `recorded`; the iterate's own theta is its point where it is the best."""
         with self._lock:
             self._last = iterate
             self.iteration = iterate.iteration
             if is_best:
                 self._best = iterate
-                self._point = None if best_theta is None else (iterate, best_theta)
-            self._add(event)
+                self._point = None if iterate.theta is None else iterate
+            if recorded is not None:
+                event = event_pb2.SolveEvent(iterate=iterates.message(iterate))
+                event.iterate.theta.CopyFrom(recorded)
+                self._add(event)
+                return
+            self._rows.append(self._next_seq, time.time_ns(), iterate)
+            self._next_seq += 1
+            if self._is_first or self._rows.count == self._rows.capacity:
+                self._flush()
 
     def add(self, event: event_pb2.SolveEvent) -> None:
         """Adds any other event, as it is but for seq and time."""
@@ -139,24 +144,35 @@ class Emitter:
 
     def _add(self, event: event_pb2.SolveEvent) -> None:
         event.seq = self._next_seq
-        self._next_seq += 1
         event.time.seconds, event.time.nanos = divmod(time.time_ns(), 10**9)
-        self._block.events.append(event)
-        self._size += event.ByteSize()
+        self._next_seq += 1
+        self._take_rows()
+        # As the only event of a block: tag, length and bytes, of which blocks are made by joining them.
+        self._take(event_pb2.SolveEventBlock(events=[event]).SerializeToString())
         if self._is_first or self._size >= FLUSH_BYTES:
-            self._is_first = False
             self._flush()
 
+    def _take_rows(self) -> None:
+        if self._rows.count:
+            self._take(self._rows.take())
+
+    def _take(self, events: bytes) -> None:
+        self._pieces.append(events)
+        self._size += len(events)
+
     def _flush(self) -> None:
-        events = self._block.events
-        if not events:
+        self._take_rows()
+        if not self._pieces:
             return
-        self._block.last_seq = events[-1].seq
-        data = self._block.SerializeToString()
+        first, last = self._first_seq, self._next_seq - 1
+        self._pieces.append(event_pb2.SolveEventBlock(last_seq=last).SerializeToString())
+        data = b"".join(self._pieces)
         parts = (data, _bytes(self._last), _bytes(self._best), self._due_point(), self._checkpoint, self._result)
-        self._send(Frame(Kind.EVENTS, parts, self._epoch, events[0].seq, events[-1].seq))
-        self._block = event_pb2.SolveEventBlock()
+        self._send(Frame(Kind.EVENTS, parts, self._epoch, first, last))
+        self._first_seq = self._next_seq
+        self._pieces = []
         self._size = 0
+        self._is_first = False
         self._last = self._best = None
         self._checkpoint = b""
 
@@ -164,16 +180,15 @@ class Emitter:
         now = time.monotonic()
         if self._point is None or now < self._next_point_time:
             return b""
-        iterate, theta = self._point
-        self._point = None
-        if theta.nbytes > MAX_POINT_BYTES:
+        iterate, self._point = self._point, None
+        theta = iterate.theta
+        if theta is None or theta.nbytes > MAX_POINT_BYTES:
             return b""
         self._next_point_time = now + max(POINT_SECONDS, theta.nbytes / POINT_BYTES_A_SECOND)
-        point = event_pb2.Iterate()
-        point.CopyFrom(iterate)
+        point = iterates.message(iterate)
         point.theta.CopyFrom(encode(theta))
         return point.SerializeToString()
 
 
-def _bytes(iterate: event_pb2.Iterate | None) -> bytes:
-    return b"" if iterate is None else iterate.SerializeToString()
+def _bytes(iterate: solvers.Iterate | None) -> bytes:
+    return b"" if iterate is None else iterates.message(iterate).SerializeToString()

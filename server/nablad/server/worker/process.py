@@ -50,7 +50,10 @@ class _Process:
         self._control = Control()
         self._flusher = Flusher()
         self._context = WorkerContext(
-            DatasetFiles(config.datasets, config.limits.free_bytes), config.limits, config.threads, self._announce
+            DatasetFiles(config.datasets, config.limits.free_bytes, durable=config.durable),
+            config.limits,
+            config.threads,
+            self._announce,
         )
 
     def serve(self) -> None:

@@ -39,7 +39,7 @@ class _EveryTheta(solvers.RecordTheta):
     wanted = False
 
     def wants(self, iteration: int, final: bool) -> bool:
-        object.__setattr__(self, "wanted", super().wants(iteration, final))
+        self.__dict__["wanted"] = super().wants(iteration, final)  # the class is frozen
         return True
 
 
@@ -65,21 +65,10 @@ class _Run:
             self.best = event.value
         if self._is_replayed():
             return
-        message = event_pb2.Iterate(
-            iteration=event.iteration,
-            loss=event.value,
-            gradient_norm=event.gradient_norm,
-            step_size=None if event.iteration == 0 else event.step_size,
-            seconds=event.seconds,
-            values=event.values,
-            gradients=event.gradients,
-            hessians=event.hessians,
-            hessian_vector_products=event.hvps,
-        )
         recorded = None
         if self.record.wanted and event.theta is not None:
             recorded = self.context.tensor(event.theta)
-        self.emitter.iterate(message, recorded=recorded, best_theta=event.theta, is_best=is_best)
+        self.emitter.iterate(event, recorded=recorded, is_best=is_best)
 
     def warning(self, event: solvers.Warning) -> None:
         if not self._is_replayed():

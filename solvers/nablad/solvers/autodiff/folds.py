@@ -59,16 +59,18 @@ class NormsFold:
 
 
 class GramFold:
-    """J'J, J'r and r'r by stripes. Cost m p^2 operations (a symmetric product), memory p^2 for each stripe."""
+    """J'J, J'r and r'r by stripes. Cost m p^2 operations (a symmetric product), memory 2 p^2 for each stripe."""
 
     def __init__(self, size: int, dtype: np.dtype[Any], stripes: int) -> None:
         self._jtj = [np.zeros((size, size), dtype) for _ in range(stripes + 1)]
+        self._product = [np.empty((size, size), dtype) for _ in range(stripes + 1)]
         self._jtr = [np.zeros(size, dtype) for _ in range(stripes + 1)]
         self._rtr = [0.0] * (stripes + 1)
 
     def add(self, stripe: int, transposed: Array, residual: Array) -> None:
         """`transposed` (p, m), `residual` (m,)."""
-        self._jtj[stripe] += np.dot(transposed, transposed.T)
+        # The transpose of one buffer with itself takes BLAS's symmetric product, half the work.
+        self._jtj[stripe] += np.dot(transposed, transposed.T, self._product[stripe])
         self._jtr[stripe] += np.dot(transposed, residual)
         self._rtr[stripe] += float(np.dot(residual, residual))
 

@@ -5,11 +5,12 @@ Derivatives are compiled on first use and shared with batches. Every answer is a
     value, gradient          reverse mode, streamed over row blocks
     hvp                      forward over reverse, about 2.5 gradients
     hessian                  an affine residual: 2 J'J, streamed; a small function without data rows: generated
-                             source; else forward over reverse, B rows of H in a pass, p / B passes, then
-                             (H + H') / 2 so that it is exactly symmetric
+                             source; layers upon layers: one direction for each pre-activation (layered/); else
+                             forward over reverse, B rows of H in a pass, p / B passes, then (H + H') / 2 so that
+                             it is exactly symmetric
+    gram                     layers upon layers: as the Hessian, with the Gauss-Newton part of the loss; else a fold
     jacobian and its folds   forward mode with all p directions at once, one row block at a time. For an affine
-                             residual that is a copy of the data; for deep networks with few outputs, reverse mode
-                             row by row would be cheaper, and enters in problem.py
+                             residual that is a copy of the data; of layers upon layers, reverse mode row by row
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.checked import Checked, Nonfinite
 from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
+from nablad.solvers.autodiff.layered import Layered, LayeredHessian
 from nablad.solvers.autodiff.linearize import BUDGET
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.problem import Compiled
@@ -66,6 +68,7 @@ class GraphObjective:
         self._samplers: dict[int, Sampler] = {}
         self._basis: Array | None = None
         """All directions of a Hessian that one pass computes."""
+        self._layered: dict[str, LayeredHessian] = {}
         self._by_rows = {x.name for x in compiled.problem.data if row_size(x.shape)[0]}
         self._fixed = {k: x for k, x in self._data.items() if k not in self._by_rows}
         self._theta = compiled.problem.parameters.name
@@ -141,10 +144,12 @@ class GraphObjective:
         """d2f/dtheta2, shape (p, p), exactly symmetric."""
         self.counters.hessian += 1
         if self.capabilities.affine:
-            fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+            fold = GramFold(self.size, self.dtype, self._folded.stripes)
             hessian = 2.0 * self._fold(theta, fold).jtj
         elif self._compiled.second_order is not None:
             return self._run("second_order", theta)[2]
+        elif self._compiled.layered is not None:
+            return self._layers("hessian", self._compiled.layered).hessian(self._parameters(theta))
         else:
             hessian = self._batched_hessian(theta)
         return np.asarray(0.5 * (hessian + hessian.T), self.dtype)
@@ -167,18 +172,21 @@ class GraphObjective:
         """The lengths of the Jacobian's columns (p,), 1 where a column is zero; streamed over row blocks."""
         self._need_residual("column_norms")
         self.counters.jacobian += 1
-        return self._fold(theta, NormsFold(self.size, self.dtype, self._evaluator("jacobian").stripes))
+        return self._fold(theta, NormsFold(self.size, self.dtype, self._folded.stripes))
 
     def gram(self, theta: FloatArray) -> Gram:
         """J'J (p, p), J'r (p,), r'r, streamed over row blocks."""
         self._count_jacobian("gram")
-        fold = GramFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+        layered = None if self.capabilities.affine else self._compiled.layered_gram
+        if layered is not None:
+            return self._layers("gram", layered).gram(self._parameters(theta))
+        fold = GramFold(self.size, self.dtype, self._folded.stripes)
         return self._fold(theta, fold)
 
     def tsqr(self, theta: FloatArray) -> Tsqr:
         """The triangle of J = Q R, Q'r and what Q'r misses of r, streamed over row blocks."""
         self._count_jacobian("tsqr")
-        fold = TsqrFold(self.size, self.dtype, self._evaluator("jacobian").stripes)
+        fold = TsqrFold(self.size, self.dtype, self._folded.stripes)
         return self._fold(theta, fold)
 
     def refined_gradient(self, theta: FloatArray) -> FloatArray | None:
@@ -187,7 +195,7 @@ class GraphObjective:
         if not self.capabilities.affine:
             return None
         self._count_jacobian("refined_gradient")
-        fold = TwofoldFold(self._vector(theta), self._evaluator("jacobian").stripes)
+        fold = TwofoldFold(self._vector(theta), self._folded.stripes)
         gradient = 2.0 * self._fold(np.zeros(self.size, self.dtype), fold)
         return gradient if np.isfinite(gradient).all() else None
 
@@ -239,7 +247,7 @@ class GraphObjective:
         return cast(tuple[Array, ...], self._evaluator(name).run(parameters))
 
     def _fold(self, theta: FloatArray, fold: Fold[Folded]) -> Folded:
-        evaluator = self._evaluator("jacobian")
+        evaluator = self._folded
 
         def sink(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:
             transposed, residual = blocks
@@ -252,6 +260,12 @@ class GraphObjective:
                 if transposed is not None and residual is not None:
                     fold.add(evaluator.stripes, transposed.reshape(self.size, -1), residual.reshape(-1))
             return fold.result()
+
+    def _layers(self, name: str, layered: Layered) -> LayeredHessian:
+        if name not in self._layered:
+            data = {k: x for k, x in self._data.items() if k in self._by_rows}
+            self._layered[name] = LayeredHessian(layered, data, self.rows, self._checkpoint, self._threads)
+        return self._layered[name]
 
     def _batched_hessian(self, theta: FloatArray) -> Array:
         count = self._compiled.directions
@@ -273,6 +287,10 @@ class GraphObjective:
             data = {k: x for k, x in self._data.items() if k in self._by_rows}
             self._evaluators[name] = Evaluator(program, data, self.rows, self._checkpoint, self._threads)
         return self._evaluators[name]
+
+    @property
+    def _folded(self) -> Evaluator:
+        return self._evaluator(self._compiled.folded)
 
     def _parameters(self, theta: FloatArray) -> dict[str, Array]:
         return {**self._fixed, self._theta: self._vector(theta)}

@@ -21,6 +21,7 @@ from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batches import is_sum_over_rows
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program, plan_program
+from nablad.solvers.autodiff.layered import Layered, compile_gram, compile_layered, jacobian_by_rows
 from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.ops import MEANING
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
@@ -79,7 +80,7 @@ class Compiled:
         self._lock = threading.RLock()
 
     def program(self, name: str) -> Program:
-        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, prediction.
+        """One of value, value_and_gradient, hvp, hessian, residual, jacobian, opposite, prediction.
 
         Or second_order, where the property of that name is not None.
         """
@@ -123,6 +124,15 @@ class Compiled:
             return is_sum_over_rows(self._simplify("value", _value(self)))
 
     @cached_property
+    def folded(self) -> str:
+        """The program whose row blocks are folded: of r, or of -r where that is less work. J'J, J'r, r'r, |R| and all
+        that is made of them are the same for both."""
+        if self.residual_class is not Linearity.AFFINE:
+            return "jacobian"
+        first = simplify(_jacobian(self)).outputs[0]
+        return "opposite" if first.op == "negative" else "jacobian"
+
+    @cached_property
     def kept_product(self) -> KeptProduct | None:
         """H v in two parts, beside value and gradient: for many products at one point."""
         graph = _hvp(self)
@@ -144,6 +154,28 @@ class Compiled:
             return None
         with self._lock:
             return self._programs.setdefault("second_order", program)
+
+    @cached_property
+    def layered(self) -> Layered | None:
+        """The Hessian by one direction for each pre-activation; None where the graph has no layered spine."""
+        problem = self.problem
+        return compile_layered(problem.objective, problem.parameters, problem.data, self.dtype)
+
+    @cached_property
+    def layered_gram(self) -> Layered | None:
+        """J'J of a residual the same way; None where there is no layered spine, or the residual does not fit it."""
+        problem, layered = self.problem, self.layered
+        if layered is None or problem.residual is None:
+            return None
+        return compile_gram(layered, problem.residual, problem.penalty, problem.data, self.dtype)
+
+    @cached_property
+    def reverse_jacobian(self) -> Symbol | None:
+        """dr/dtheta transposed (p, N, ...) of a layered residual by reverse mode; None for others, and affine ones."""
+        problem = self.problem
+        if self.residual_class is not Linearity.NONE or problem.residual is None or self.layered is None:
+            return None
+        return jacobian_by_rows(self.layered.spine, problem.residual, problem.parameters)
 
     @cached_property
     def directions(self) -> int:
@@ -202,10 +234,7 @@ def _hvp(compiled: Compiled) -> Graph:
 
 
 def _hessian(compiled: Compiled) -> Graph:
-    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p).
-
-    The exact Hessian of a layered spine, by one direction for each pre-activation, will be recognized here.
-    """
+    """Forward over reverse, several directions at once: (B, p) directions -> B rows of the Hessian (B, p)."""
     many = s.parameter("directions", (compiled.directions, compiled.problem.size))
     product, v = compiled.product
     (rows,) = batch([product], {v: many}, compiled.directions)
@@ -255,13 +284,25 @@ def _residual(compiled: Compiled) -> Graph:
 
 
 def _jacobian(compiled: Compiled) -> Graph:
-    """Forward mode, all p basis vectors at once: r' as (p, N, ...) and (p, q), then the residuals themselves."""
+    """r' as (p, N, ...) and (p, q), then the residuals themselves.
+
+    Layers upon layers: reverse mode, row by row; else forward mode, all p basis vectors at once.
+    """
     size = compiled.problem.size
     parts = compiled.residual_parts()
+    by_rows = compiled.reverse_jacobian
+    pushed = parts if by_rows is None else parts[1:]
     v = s.parameter("direction", compiled.problem.parameters.shape)
-    columns = jvp(parts, {compiled.problem.parameters: v})
+    columns = jvp(pushed, {compiled.problem.parameters: v})
     batched = batch([x.node for x in columns], {v.node: s.eye(size)}, size)
-    return compiled.graph((*(x.node for x in batched), *parts))
+    derivatives = batched if by_rows is None else (by_rows, *batched)
+    return compiled.graph((*(x.node for x in derivatives), *parts))
+
+
+def _opposite(compiled: Compiled) -> Graph:
+    """The same of -r. For r = y - Phi theta its Jacobian is the data itself, which nothing needs to copy."""
+    outputs = _jacobian(compiled).outputs
+    return compiled.graph(tuple((-Symbol(x)).node for x in outputs))
 
 
 def _prediction(compiled: Compiled) -> Graph:
@@ -279,5 +320,6 @@ _BUILDERS: dict[str, Callable[[Compiled], Graph]] = {
     "hessian": _hessian,
     "residual": _residual,
     "jacobian": _jacobian,
+    "opposite": _opposite,
     "prediction": _prediction,
 }

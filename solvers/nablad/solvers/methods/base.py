@@ -62,6 +62,17 @@ class State:
 S = TypeVar("S", bound=State)
 
 
+def state_of(kind: type[S], **known: Any) -> S:
+    """kind(**known), at a tenth of its cost: a frozen dataclass sets its fields one by one, each by a call.
+
+    For what is made at every iteration. Fields left out have their default, which the class keeps as an attribute;
+    those without one must be given, and nothing checks that.
+    """
+    state = object.__new__(kind)
+    state.__dict__.update(known)
+    return state
+
+
 class Method(Protocol[S]):
     """A frozen value of settings. Class variables say what it is and needs; the driver holds an objective to them."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, norm
+from nablad.solvers.methods.base import state_of
 from nablad.solvers.methods.first_order import FirstOrderState, arrival, at_start, cauchy_step, projected
 from nablad.solvers.methods.line_search import Search, Trial
 from nablad.solvers.methods.line_search.ray import ROUNDOFF_FACTOR
@@ -68,7 +69,7 @@ def arrived(
             f"gradient norm is {known['gradient_norm']:.3e}."
         )
         known["proposal"] = Finding(Status.LINE_SEARCH_STALLED, message)
-    return DescentState(**known, direction=direction, next_step=following, rises=rises)
+    return state_of(DescentState, **known, direction=direction, next_step=following, rises=rises)
 
 
 def descending(

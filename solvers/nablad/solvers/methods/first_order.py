@@ -120,7 +120,7 @@ def arrival(
     """
     length = norm(projected(objective, trial.theta, trial.gradient))
     size = norm(trial.theta)
-    seen = curvature_along(state, trial.theta, trial.gradient, moved)
+    seen = curvature_along(state, trial.theta, trial.gradient, moved, size)
     return {
         "theta": trial.theta,
         "value": trial.value,
@@ -142,12 +142,15 @@ def _promise_here(promised: float, grown: float) -> float:
     return here if math.isfinite(here) else math.inf
 
 
-def curvature_along(state: FirstOrderState, theta: FloatArray, gradient: FloatArray, moved: float) -> float:
-    """||g_{k+1} - g_k|| / ||theta_{k+1} - theta_k|| on arriving at `theta`, `moved` away from the state's point.
+def curvature_along(
+    state: FirstOrderState, theta: FloatArray, gradient: FloatArray, moved: float, size: float
+) -> float:
+    """||g_{k+1} - g_k|| / ||theta_{k+1} - theta_k|| on arriving at `theta`, of length `size`, `moved` away from the
+    state's point.
 
     A step of a few roundings of theta says nothing of the curvature: the last estimate then stands.
     """
-    tells = moved > 1e3 * epsilon(theta.dtype) * norm(theta)
+    tells = moved > 1e3 * epsilon(theta.dtype) * size
     return norm(gradient - state.gradient) / moved if tells else state.curvature_seen
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, cast
 
 import numpy as np
@@ -63,7 +64,7 @@ class GaussNewton:
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> ResidualState:
         if objective.capabilities.affine:
-            return newton_affine.begin(objective, affine_start(objective, theta), limits)
+            return newton_affine.begin(objective, theta, partial(affine_start, theta), limits)
         value = objective.value(theta)
         qr = objective.tsqr(theta) if math.isfinite(value) else None
         with limits.algebra():

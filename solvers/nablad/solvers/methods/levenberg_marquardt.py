@@ -89,7 +89,9 @@ class LevenbergMarquardt:
 
     def init(self, objective: Objective, theta: FloatArray, limits: Limits) -> LevenbergMarquardtState:
         if objective.capabilities.affine:
-            return newton_affine.begin(objective, _with_radius(affine_start(objective, theta), math.inf), limits)
+            return newton_affine.begin(
+                objective, theta, lambda *known: _with_radius(affine_start(theta, *known), math.inf), limits
+            )
         value = objective.value(theta)
         qr = objective.tsqr(theta) if math.isfinite(value) else None
         with limits.algebra():

@@ -124,7 +124,7 @@ def run_epoch(
         return _failed(state, value, gradient, f"after epoch {state.epoch + 1}, at a learning rate of {rate:.3g}")
     length, size = norm(gradient), norm(theta)
     moved = norm(theta - state.theta)
-    seen = curvature_along(state, theta, gradient, moved)
+    seen = curvature_along(state, theta, gradient, moved, size)
     ending = Finding(
         Status.MAX_ITERATIONS,
         f"The schedule ended with epoch {state.epoch + 1}: its rate is 0 from here on.",

@@ -4,7 +4,8 @@ r"""Newton's method: the method to begin with.
 
 With no argument it suits itself to the problem:
 
-- An affine residual needs no Hessian: its step is solved by QR of the Jacobian, and refined (newton_affine.py).
+- An affine residual needs no Hessian: its step is solved by QR of the Jacobian, or by Cholesky where that is as good,
+  and refined (newton_affine.py).
 - Elsewhere the Hessian is evaluated, and steps are kept in a trust region (newton_trust.py); with `Armijo()` as its
   globalization, in a line search along modified steps (newton_line_search.py).
 - A sum of squares takes its curvature from 2 J'J or from the Hessian, whichever predicts f better (newton_blend.py).
@@ -77,7 +78,7 @@ class Newton:
             assert isinstance(self.globalization, TrustRegion)
             return newton_cg.init(objective, theta, self.globalization, limits)
         if affine:
-            return newton_affine.init(objective, theta, *objective.value_and_gradient(theta), limits)
+            return newton_affine.init(objective, theta, limits)
         if isinstance(self.globalization, Armijo):
             return newton_line_search.init(objective, Landing(theta, *objective.value_and_gradient(theta)), limits)
         return newton_trust.init(objective, theta, self.globalization, self._blends(objective), limits)

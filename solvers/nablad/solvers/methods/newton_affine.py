@@ -1,4 +1,4 @@
-r"""Newton's step for an affine residual: least squares by QR, then refinement.
+r"""Newton's step for an affine residual: least squares by QR, or by Cholesky where that is as good; then refinement.
 
 f = ||r||^2 with J constant, so that Newton's step from anywhere is the minimizer itself, and the only question is how
 many digits it has. The Hessian 2 J'J squares the condition; the step is therefore solved from the triangle of J
@@ -32,13 +32,18 @@ Within bounds the minimizer in the box is found from the triangle by its active 
 to the digits of QR on the face it ends on. Its correction is another QR, and another look at the face.
 
 Cost: one pass over the rows for QR (2 N p^2), one value and gradient per iteration (4 N p), and about 60 N p for each
-refined gradient, of which there are two or three. They are left out where J has more than a million entries and a
-moderate condition, for there they would double the time and bring back digits that are seldom missed.
+refined gradient, of which there are two or three. Where J has more than CHEAP_ENTRIES and a condition below 1e6 neither
+is needed. J'J comes from one pass at a fifth of QR's time (N p^2 operations, and faster ones), and with it value and
+gradient at the start. A step from its Cholesky factor and up to three corrections by the true residual leave the error
+that QR leaves (linalg/normal_equations.py): two passes in all where the condition is below some hundreds, three or four
+beyond. The condition is estimated from the factor, which tells it well up to 1e7. Beyond 1e6 that pass was in vain, a
+tenth of what follows, and QR begins.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -46,12 +51,13 @@ import numpy as np
 
 from nablad.solvers.control import Limits
 from nablad.solvers.linalg.least_squares import Step, Triangle, triangle
+from nablad.solvers.linalg.normal_equations import well_conditioned
 from nablad.solvers.linalg.symmetric import Curvature
 from nablad.solvers.linalg.vectors import FloatArray, epsilon, is_finite, norm, ratio
 from nablad.solvers.methods.affine_state import AffineState
 from nablad.solvers.methods.newton_state import NewtonState, relative_length
 from nablad.solvers.methods.residual_model import ResidualModel, moved, roundoff
-from nablad.solvers.objective import Objective, Refining, Tsqr
+from nablad.solvers.objective import Gram, Objective, Refining, Tsqr
 from nablad.solvers.status import Finding, Status
 
 A = TypeVar("A", bound=AffineState)
@@ -60,33 +66,48 @@ BACKWARD_MARGIN = 16.0
 """In eps: what blocked QR and one evaluation of the gradient leave, by their sums."""
 SEMINORMAL_CONDITION = 1e6
 """Up to this condition kappa^2 eps < 1e-3, and the seminormal equations' correction is as good as QR's."""
-CHEAP_ENTRIES = 1_000_000
-"""Up to so many entries of J a refined gradient takes less than a tenth of a second."""
-WORTHWHILE_CONDITION = 1e4
-"""From here on plain precision may leave fewer than eleven digits, fewer than seven where the residual is large."""
+CHEAP_ENTRIES = 100_000
+"""Up to so many entries of J a refined gradient takes less than ten milliseconds."""
+WORTHWHILE_CONDITION = 1e6
+"""From here on plain precision may leave fewer than ten digits, fewer than five where the residual is large. Below it
+p kappa^2 eps is a hundredth at most, and Cholesky's factor with corrections is as good as QR."""
+FEW_ROUNDINGS = 8.0
+CONTRACTION = 0.1
+"""Of an error by each correction, at least, where p kappa^2 eps is small."""
 MOST_CORRECTIONS = 5
 """Of a triangle of full rank: kappa eps is at most a tenth there, so that five reach the last digit."""
 
 
-def init(objective: Objective, theta: FloatArray, value: float, gradient: FloatArray, limits: Limits) -> NewtonState:
+def init(objective: Objective, theta: FloatArray, limits: Limits) -> NewtonState:
     """Newton's state at the start, with the step to the minimizer."""
-    blind = NewtonState(
-        theta=theta,
-        value=value,
-        gradient=gradient,
-        gradient_norm=math.nan,
-        direction=np.zeros_like(theta),
-        slope=0.0,
-        widest=np.abs(theta),
-    )
-    return begin(objective, blind, limits)
+
+    def blind(value: float, gradient: FloatArray) -> NewtonState:
+        return NewtonState(
+            theta=theta,
+            value=value,
+            gradient=gradient,
+            gradient_norm=math.nan,
+            direction=np.zeros_like(theta),
+            slope=0.0,
+            widest=np.abs(theta),
+        )
+
+    return begin(objective, theta, blind, limits)
 
 
-def begin(objective: Objective, blind: A, limits: Limits) -> A:
-    """The state at the start, from one that holds theta, value and gradient, with the step to the minimizer."""
-    theta, gradient, bounds = blind.theta, blind.gradient, objective.bounds
+def begin(objective: Objective, theta: FloatArray, blind: Callable[[float, FloatArray], A], limits: Limits) -> A:
+    """The state at the start, from `blind`, which makes one of value and gradient, with the step to the minimizer."""
+    normal = _normal_equations(objective, theta, limits)
+    if normal is not None:
+        gram, R, factor = normal
+        start = blind(gram.rtr, np.asarray(2.0 * gram.jtr))
+        start = replace(start, gradient_norm=norm(start.gradient))
+        with limits.algebra():
+            return _proposed(start, R, factor, factor.correction(gram.jtr, theta))
+    start = blind(*objective.value_and_gradient(theta))
+    gradient, bounds = start.gradient, objective.bounds
     start = replace(
-        blind,
+        start,
         gradient_norm=norm(gradient if bounds is None else bounds.projected(theta, gradient)),
         triangle=np.zeros((0, theta.size), dtype=theta.dtype),
     )
@@ -97,9 +118,35 @@ def begin(objective: Objective, blind: A, limits: Limits) -> A:
         return replace(start, proposal=Finding(Status.NONFINITE, "The Jacobian has NaN or infinite entries."))
     with limits.algebra():
         factor = triangle(qr.r)
-        norms = factor.scale
-        state = replace(start, triangle=qr.r, factorizations=1, column_norms=norms, jacobian_norm=norm(norms))
-        return _propose(state, factor, _first_step(objective, factor, qr, theta, limits))
+        return _proposed(start, qr.r, factor, _first_step(objective, factor, qr, theta, limits))
+
+
+def _normal_equations(
+    objective: Objective, theta: FloatArray, limits: Limits
+) -> tuple[Gram, FloatArray, Triangle] | None:
+    """J'J, J'r and r'r at theta with R, and R equilibrated, where there is so much of J that it is worth a try, and
+    the condition turns out so small that R is as good as QR's."""
+    if not _is_large(objective):
+        return None
+    gram = objective.gram(theta)
+    if not (math.isfinite(gram.rtr) and is_finite(gram.jtr)):
+        return None
+    with limits.algebra():
+        found = well_conditioned(gram.jtj, WORTHWHILE_CONDITION)
+    return None if found is None else (gram, *found)
+
+
+def _is_large(objective: Objective) -> bool:
+    """Whether J has so many entries that a pass over them is what counts. Not in single precision, which holds too few
+    digits of J'J, nor within bounds, where each face has a condition of its own."""
+    double = objective.dtype == np.float64 and objective.bounds is None
+    return double and objective.rows * objective.size > CHEAP_ENTRIES
+
+
+def _proposed(start: A, R: FloatArray, factor: Triangle, first: Step) -> A:
+    norms = factor.scale
+    state = replace(start, triangle=R, factorizations=1, column_norms=norms, jacobian_norm=norm(norms))
+    return _propose(state, factor, first)
 
 
 def step(objective: Objective, state: A, limits: Limits) -> A:
@@ -133,8 +180,12 @@ def step(objective: Objective, state: A, limits: Limits) -> A:
     )
     if refined is not None:
         return _refined(_propose(arrived, factor, refined))
-    following = _next_step(objective, factor, arrived, limits)
-    return _judge(_propose(arrived, factor, following), projected, state.relative_step, epsilon(theta.dtype))
+    looked = _propose(arrived, factor, _next_step(objective, factor, arrived, limits))
+    if _is_large(objective):
+        looked = replace(looked, unfinished=_still_improving(looked, state.relative_step))
+        if looked.unfinished:
+            return looked
+    return _judge(looked, projected, state.relative_step, epsilon(theta.dtype))
 
 
 def _first_step(objective: Objective, factor: Triangle, qr: Tsqr, theta: FloatArray, limits: Limits) -> Step:
@@ -221,6 +272,16 @@ def _propose(state: A, factor: Triangle, found: Step) -> A:
         condition=factor.condition,
         rank=factor.rank,
     )
+
+
+def _still_improving(state: A, before: float) -> bool:
+    """Whether the next step is worth a pass: the first correction, if it is longer than the error that QR would leave;
+    later ones, if well above rounding, and so much shorter than the last that it is the factor's error which is
+    corrected, not that of the residual."""
+    eps = epsilon(state.theta.dtype)
+    if state.refinements == 1:
+        return state.relative_step > eps * max(FEW_ROUNDINGS, state.condition)
+    return eps * math.sqrt(state.condition) < state.relative_step <= CONTRACTION * before
 
 
 def _judge(state: A, gradient: FloatArray, before: float, eps: float) -> A:

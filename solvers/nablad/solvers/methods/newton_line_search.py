@@ -58,7 +58,7 @@ def _search(objective: Objective, state: NewtonState, settings: Armijo) -> tuple
         return found, ray.direction
     if found.trial is not None and found.trials == 1:
         longest = extend(objective, ray, found.trial, settings.max_trials)
-        found = replace(found, trial=longest)
+        found = found._replace(trial=longest)
     return found, ray.direction
 
 
@@ -99,5 +99,5 @@ def _better_side(objective: Objective, ray: Ray, first: float) -> Ray:
     there = objective.value(ray.theta + first * ray.direction)
     opposite = objective.value(ray.theta - first * ray.direction)
     if opposite < there or (math.isnan(there) and not math.isnan(opposite)):
-        return replace(ray, direction=-ray.direction, slope=-abs(ray.slope))
-    return replace(ray, slope=-abs(ray.slope))
+        return ray._replace(direction=-ray.direction, slope=-abs(ray.slope))
+    return ray._replace(slope=-abs(ray.slope))

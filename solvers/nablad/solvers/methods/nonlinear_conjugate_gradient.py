@@ -160,7 +160,8 @@ class NonlinearConjugateGradient:
         first = state.next_step * length
         found = strong_wolfe(objective, ray, first if state.fresh else _probed(objective, ray, first), self.line_search)
         trial = found.trial
-        return replace(found, trial=None if trial is None else replace(trial, step=trial.step / length)), slope * length
+        scaled = None if trial is None else trial._replace(step=trial.step / length)
+        return found._replace(trial=scaled), slope * length
 
     def _direction(self, state: ConjugateState, slopes: FloatArray) -> FloatArray:
         """The next direction from df/dz there; steepest descent where a restart is due."""

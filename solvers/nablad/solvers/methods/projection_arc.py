@@ -14,7 +14,6 @@ minimizer, all as in line_search/armijo.py.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from nablad.solvers.linalg.vectors import FloatArray, is_finite
 from nablad.solvers.methods.line_search.armijo import Armijo, shorter
@@ -50,5 +49,5 @@ def backtrack_arc(objective: Objective, ray: Ray, gradient: FloatArray, first: f
             elif acceptable or (promised < 0.0 and float(slope.dot(way)) <= (2.0 * c - 1.0) * promised):
                 return Search(Trial(step, theta, value, slope), count, nonfinite, step)
         nonfinite += not math.isfinite(value)
-        step = shorter(replace(ray, slope=promised / step), step, value, settings.shrink)
+        step = shorter(ray._replace(slope=promised / step), step, value, settings.shrink)
     return Search(None, settings.max_trials, nonfinite, step)

@@ -154,9 +154,8 @@ def moved(objective: Objective, theta: FloatArray, step: FloatArray) -> FloatArr
     return theta + step if bounds is None else land(theta, step, bounds.lower, bounds.upper)
 
 
-def affine_start(objective: Objective, theta: FloatArray) -> ResidualState:
+def affine_start(theta: FloatArray, value: float, gradient: FloatArray) -> ResidualState:
     """Where a run on an affine residual begins: the rest is newton_affine.py's."""
-    value, gradient = objective.value_and_gradient(theta)
     return _bare(theta, value, gradient, None)
 
 

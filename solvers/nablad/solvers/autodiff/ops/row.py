@@ -4,8 +4,7 @@ An op's derivative is told once, and both modes are read from it (transform.py):
 
 - `Pointwise`: y_i depends on x_i only, so the Jacobian is diagonal and one builder per operand, t -> f'(x) t, serves
   forward and reverse mode alike. It may use the RESULT where that is cheaper: for tanh, t (1 - y^2). Being a builder
-  of graphs, it is differentiated again for second order. The explicit columns f' and f'' that the layered Hessian needs
-  belong here, beside `partials`.
+  of graphs, it is differentiated again for second order: that is where the layered Hessian has f'' from.
 - `Multilinear`: linear in each operand alone; the tangent replaces its operand, and one adjoint per operand is named.
 - `Linear`: linear in all operands together (pieces put side by side); absent tangents are zeros.
 - `General`: a forward and a reverse builder.

@@ -6,7 +6,7 @@ phi(a) = f(theta + a d) with slope phi'(0) = m. A value that is NaN counts as +i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,7 @@ SNAP = 4.0
 """A move that ends within so many eps of a bound, relative to its length, was meant to end there."""
 
 
-@dataclass(frozen=True)
-class Ray:
+class Ray(NamedTuple):
     """phi(a) = f(theta + a direction), with what is known of it at a = 0."""
 
     theta: FloatArray
@@ -33,8 +32,7 @@ class Ray:
     """d'Hd where it is negative and to be used; 0 else."""
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """A finite point with its gradient, accepted."""
 
     step: float
@@ -43,8 +41,7 @@ class Trial:
     gradient: FloatArray
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(NamedTuple):
     """What a search found; `trial` is None if nothing was acceptable."""
 
     trial: Trial | None
