@@ -138,10 +138,10 @@ def digits(found: Floats, exact: Floats) -> str:
 
 def solves() -> str:
     rows = []
+    contenders = {f"nablad ({CORES})": by_nablad, **at_their_best(*problem(CONDITIONS[0]))}
     for condition in CONDITIONS:
         print(f"least squares: condition {condition:.0e}", file=sys.stderr)
         X, y = problem(condition)
-        contenders = {f"nablad ({CORES})": by_nablad, **at_their_best(X, y)}
         calls = {name: partial(solver, X, y) for name, solver in contenders.items()}
         times = interleaved(calls, rounds=ROUNDS, seconds_per_turn=0.0)
         exact = refined(X, y)

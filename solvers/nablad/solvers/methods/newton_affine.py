@@ -35,9 +35,9 @@ Cost: one pass over the rows for QR (2 N p^2), one value and gradient per iterat
 refined gradient, of which there are two or three. Where J has more than CHEAP_ENTRIES and a condition below 1e6 neither
 is needed. J'J comes from one pass at a fifth of QR's time (N p^2 operations, and faster ones), and with it value and
 gradient at the start. A step from its Cholesky factor and up to three corrections by the true residual leave the error
-that QR leaves (linalg/normal_equations.py): two passes in all where the condition is below some hundreds, three or four
-beyond. The condition is estimated from the factor, which tells it well up to 1e7. Beyond 1e6 that pass was in vain, a
-tenth of what follows, and QR begins.
+that QR leaves (linalg/normal_equations.py): three passes in all, or four. Without the first correction it is a digit
+more, even at a condition of 10. The condition is estimated from the factor, which tells it well up to 1e7. Beyond 1e6
+that pass was in vain, a tenth of what follows, and QR begins.
 """
 
 from __future__ import annotations
@@ -71,7 +71,6 @@ CHEAP_ENTRIES = 100_000
 WORTHWHILE_CONDITION = 1e6
 """From here on plain precision may leave fewer than ten digits, fewer than five where the residual is large. Below it
 p kappa^2 eps is a hundredth at most, and Cholesky's factor with corrections is as good as QR."""
-FEW_ROUNDINGS = 8.0
 CONTRACTION = 0.1
 """Of an error by each correction, at least, where p kappa^2 eps is small."""
 MOST_CORRECTIONS = 5
@@ -275,12 +274,12 @@ def _propose(state: A, factor: Triangle, found: Step) -> A:
 
 
 def _still_improving(state: A, before: float) -> bool:
-    """Whether the next step is worth a pass: the first correction, if it is longer than the error that QR would leave;
-    later ones, if well above rounding, and so much shorter than the last that it is the factor's error which is
-    corrected, not that of the residual."""
+    """Whether the next step is worth a pass: the first correction, if it changes any digit; later ones, if well above
+    rounding, and so much shorter than the last that it is the factor's error which is corrected, not that of the
+    residual."""
     eps = epsilon(state.theta.dtype)
     if state.refinements == 1:
-        return state.relative_step > eps * max(FEW_ROUNDINGS, state.condition)
+        return state.relative_step > 2.0 * eps
     return eps * math.sqrt(state.condition) < state.relative_step <= CONTRACTION * before
 
 
