@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ REMEMBERED_BLOCKS = 128
 CACHE_BUDGET = 2 << 20
 """Bytes of live buffers and inputs for one block: between a core's second-level cache and its share of the third."""
 BLOCK_ROWS = (64, 8192)
+EVEN = 4
 BLOCK_LIMIT = 256 << 20
 """Bytes that no block exceeds while it has more than one row, whatever BLOCK_ROWS says."""
 WHOLE_LIMIT = 4 << 30
@@ -155,10 +157,18 @@ def _power_of_two(n: int) -> int:
 
 
 def stripes_of(rows: int, block: int, most: int = STRIPES) -> list[list[tuple[int, int]]]:
-    """The blocks (start, stop) of each stripe; by these numbers alone."""
-    blocks = [(start, min(start + block, rows)) for start in range(0, rows, block)]
-    count = min(most, len(blocks))
-    return [blocks[k * len(blocks) // count : (k + 1) * len(blocks) // count] for k in range(count)]
+    """The blocks (start, stop) of each stripe; by these numbers alone.
+
+    Blocks are of equal size, at most `block`, and a multiple of EVEN many where they are not small, so that two
+    or four threads end at the same time.
+    """
+    count = -(-rows // block)
+    if count > 1 and rows >= 2 * EVEN * BLOCK_ROWS[0]:
+        count = -(-count // EVEN) * EVEN
+    bounds = [rows * k // count for k in range(count + 1)] if count else [0]
+    blocks = list(pairwise(bounds))
+    stripes = min(most, count)
+    return [blocks[k * count // stripes : (k + 1) * count // stripes] for k in range(stripes)]
 
 
 class Evaluator:
