@@ -102,13 +102,14 @@ def _interpreted(graph: Graph, inputs: Sequence[Array], rows: int) -> tuple[Arra
 
 
 def _agree(ours: Sequence[Array], theirs: Sequence[Array], dtype: str) -> None:
+    rows, width = theirs[0].shape
     for a, b in zip(ours, theirs, strict=True):
         assert a.shape == b.shape
         np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
         np.testing.assert_array_equal(np.isinf(a), np.isinf(b))
         finite = np.isfinite(b)
         # All values are moderate, so a sum's terms are too: a bound relative to the sum of their sizes.
-        scale = max(1.0, 3.0 * 600 * 5000 if b.ndim == 0 else 3.0 * 5000 if b.ndim == 1 else 1.0)
+        scale = 3.0 * (rows * width, max(rows, width), 1)[b.ndim]
         np.testing.assert_allclose(a[finite], b[finite], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
 
 
