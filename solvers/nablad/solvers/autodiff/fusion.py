@@ -22,6 +22,10 @@ from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.kernels.strips import WIDEST, Code, Kind, StripProgram
 from nablad.solvers.autodiff.kernels.table import KERNELS
 
+LOOKAHEAD = 16
+"""Ready nodes that do not fit a group and are passed over in search of one that does: without a limit, many branches
+of one shape would be looked at for each group."""
+
 Value = tuple[str, int]
 """While a program is written: what a value is, and which."""
 
@@ -160,8 +164,6 @@ class _Scheduler:
                 backwards.append(self._assemble(group))
             else:
                 # Its operands, or its sums, are stretched in a way of their own.
-                ready.remove(-k)
-                heapq.heapify(ready)
                 backwards += [*self._held.get(k, []), k]
                 self._done(k, ready)
         return backwards[::-1]
@@ -203,15 +205,21 @@ class _Scheduler:
         return found + [reduced(self._nodes[sink], node.shape) for sink in sinks]
 
     def _collect(self, seed: int, ready: list[int], number: int) -> _Group:
+        """The group of the seed and what fits it; empty if no split allows even the seed."""
         group = _Group(self._nodes[seed].shape)
         aside: list[int] = []
         candidates = [-seed]
-        while candidates or (ready and self._nodes[-ready[0]].shape == group.shape):
-            k = -heapq.heappop(candidates) if candidates else -heapq.heappop(ready)
+        passed = 0
+        while candidates or (ready and passed < LOOKAHEAD and self._nodes[-ready[0]].shape == group.shape):
+            chosen = bool(candidates)
+            k = -heapq.heappop(candidates if chosen else ready)
             sinks = self._held.get(k, [])
             splits = group.allowed(self._needs(k, sinks)) if self._fits(k, group, sinks, number) else set()
             if not splits:
+                if k == seed:
+                    break
                 aside.append(k)
+                passed += not chosen
                 continue
             group.splits = splits
             for member in (*sinks, k):

@@ -8,7 +8,7 @@
     log1p    log(w) + (x - (w - 1)) / w with w = 1 + x rounded: what rounding took away is put back
     erf      x P(x^2) up to 1, beyond that 1 - erfc; erfc(x) = e^(-x^2) E(t) / (1 + 2x), with x^2 in twice the
              precision, for a rounding error of it would be multiplied by its size
-    sin, cos x = n pi/2 + r with pi/2 in three parts; beyond LARGE the C library's
+    sin, cos x = n pi/2 + r with pi/2 in three or four parts; beyond LARGE the C library's
 
 Every branch is computed and one is chosen, for lanes have no branches; `rarely` is for what few arguments need. What a
 clamp takes hold of is written so that NaN slips through it. Cost: 15 to 20 multiplications and additions for an
@@ -34,7 +34,8 @@ class Precision:
 
     ln2: tuple[float, float]
     """The first with zeros at its end, so that small multiples of it are exact."""
-    half_pi: tuple[float, float, float]
+    half_pi: tuple[float, ...]
+    """All but the last with zeros at their ends, so that multiples of them up to `large` are exact."""
     large: float
     """Up to this sin and cos reduce their argument here."""
     exp: tuple[float, float]
@@ -68,7 +69,7 @@ PRECISION = {
     ),
     "float32": Precision(
         ln2=(6.9314575195e-01, 1.4286067653e-06),
-        half_pi=(1.5703125, 4.837512969970703e-04, 7.549789954891882e-08),
+        half_pi=(1.5706787109375, 0.00011761486530303955, 9.920313459588215e-10, 6.223371969669989e-14),
         large=1e3,
         exp=(-104.0, 89.0),
         expm1_low=-18.0,
@@ -302,13 +303,16 @@ def normal_cdf(x: Vector) -> Vector:
 def _turns(x: Vector) -> tuple[Whole, Vector]:
     """x = n pi/2 + r: the quadrant's number and r."""
     shifter = _shifter(x)
-    first, second, third = _precision(x).half_pi
+    first, second, third, *others = _precision(x).half_pi
     shifted = x.fma(2.0 / math.pi, shifter)
     n = shifted - shifter
     r1 = n.fma(-first, x)
     r = n.fma(-second, r1)
     rest = n.fma(-second, r1 - r)
-    return shifted.bits(), r + n.fma(-third, rest)
+    r = r + n.fma(-third, rest)
+    for part in others:
+        r = n.fma(-part, r)
+    return shifted.bits(), r
 
 
 def _wave(x: Vector, quarter: int, function: str) -> Vector:
@@ -325,7 +329,7 @@ def _wave(x: Vector, quarter: int, function: str) -> Vector:
     if quarter == 0:
         usual = x.equals(0.0).choose(x, usual)
     far = ~(x.absolute() <= _precision(x).large)
-    return far.rarely(lambda: x.each(function), usual)
+    return far.rarely(lambda: far.choose(x.each(function), usual), usual)
 
 
 def sin(x: Vector) -> Vector:

@@ -10,7 +10,7 @@ it lives.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+import importlib
 import os
 import threading
 from collections.abc import Callable
@@ -44,7 +44,11 @@ def available() -> bool:
     """Whether the plans of this process run kernels."""
     if os.environ.get(VARIABLE, "") == "numpy":
         return False
-    return importlib.util.find_spec("llvmlite") is not None
+    try:
+        importlib.import_module("llvmlite.binding")
+    except (ImportError, OSError):  # it is not there, or a library that it needs is not
+        return False
+    return True
 
 
 _LOCK = threading.Lock()

@@ -196,6 +196,10 @@ class Task:
             values.append(strip)
         values += [self._strip() for _ in range(program.registers)]
         zero = self._at(_address(numbers[-1:]))
+        if not layout.width:
+            # No strip is run, and sums of nothing are 0.
+            columns = [x for x, kind in zip(results, program.results, strict=True) if kind == "column"]
+            after += [("fill", self._at(address), [zero], CONSTANT, layout.rows) for address in columns]
         for code in program.code:
             inputs = [values[x] for x in code.inputs]
             if code.function == "sum_rows" and layout.piece < layout.width:
