@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("gradient", "derivatives", "stream", "networks", "nist", "more")
+BENCHMARKS = ("gradient", "derivatives", "stream", "networks", "nist", "more", "growth")
 
 
 def run(names: list[str]) -> int:
