@@ -59,6 +59,11 @@ def rows_of(panel: Panel, units: Sequence[tuple[float, str]]) -> list[list[str]]
     ]
 
 
+def picture(times: Sequence[Panel], sizes: Sequence[Panel]) -> None:
+    draw(DOCS / "growth-time.png", times, "time", SECONDS)
+    draw(DOCS / "growth-memory.png", sizes, "memory", BYTES)
+
+
 def main() -> str:
     times, sizes = [], []
     with one_blas_thread():
@@ -68,13 +73,14 @@ def main() -> str:
         for measure in memory.PANELS:
             print(f"growth: memory, {measure.__name__.replace('_', ' ')}", file=sys.stderr)
             sizes.append(measure())
+    # Before the watchers, which take a server each and may fail on a busy machine.
+    picture(times, sizes)
     print("growth: watchers", file=sys.stderr)
     streams = watchers.panels()
     if streams is not None:
         times.append(streams[0])
         sizes.append(streams[1])
-    draw(DOCS / "growth-time.png", times, "time", SECONDS)
-    draw(DOCS / "growth-memory.png", sizes, "memory", BYTES)
+        picture(times, sizes)
     head = ["", "sizes", "from, to", "expected", "counted", "measured", ""]
     of_times = [row for panel in times for row in rows_of(panel, SECONDS)]
     of_memory = [row for panel in sizes for row in rows_of(panel, BYTES)]
