@@ -17,6 +17,7 @@ BENCHMARKS = (
     "networks",
     "nist",
     "more",
+    "growth",
 )
 
 

@@ -90,6 +90,22 @@ def test_work_is_linear(shape: str) -> None:
     assert 3.0 < large / small < 4.6
 
 
+def test_work_is_linear_where_rows_read_many_shared_numbers() -> None:
+    def work(n: int) -> Callable[[], Any]:
+        def run() -> None:
+            x, theta = data("x", (ROWS,)), parameter("theta", ())
+            # Each term's factor is computed once, outside the rows, and is an input of what runs over them.
+            terms = [s.exp(x * (theta * (1.0 + k / n))) for k in range(n)]
+            y = s.sum(sum(terms[1:], terms[0])).node
+            program = compile_program(Graph((theta.node, x.node), (y,)), FLOAT)
+            Evaluator(program, {"x": np.linspace(0.0, 1.0, 5)}, 5).run({"theta": np.array(0.5)})
+
+        return run
+
+    small, large = calls_of(work(128)), calls_of(work(512))
+    assert 3.0 < large / small < 4.6
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nodes_steps_slots_and_bytes_are_linear(shape: str) -> None:
     sizes = []

@@ -103,8 +103,7 @@ class Program:
         """Estimated workspace of one thread over N rows, accumulators included: the live set of one block."""
         block = min(rows, self.block_rows) if self.separable else rows
         stripes = len(self.stripes(rows)) if rows else 0
-        plans = self.head.bytes(rows) + self.tail.bytes(rows) + self.body.bytes(block)
-        return plans + self.body.arena(block) * self.body.dtype.itemsize + stripes * self.accumulator_bytes
+        return self.head.bytes(rows) + self.tail.bytes(rows) + stripes * self.accumulator_bytes + self.body.bytes(block)
 
     def stripes(self, rows: int) -> list[list[tuple[int, int]]]:
         """The blocks (start, stop) of each stripe."""

@@ -17,7 +17,7 @@ code for scalar graphs is another way to run the same graph.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import is_
@@ -109,18 +109,23 @@ class Plan:
 
     @cached_property
     def rebound(self) -> tuple[tuple[int, ...], ...]:
-        """For each input, the steps to bind anew when its memory moves."""
-        return tuple(() if k is None else self._touching(k) for k in self.inputs)
-
-    def _touching(self, position: int) -> tuple[int, ...]:
-        memory = {position}
-        touched = []
+        """For each input, the steps to bind anew when its memory moves: those that read it, or a view of it."""
+        readers: dict[int, list[int]] = {}
         for k, step in enumerate(self.steps):
-            if memory.intersection(step.operands):
-                touched.append(k)
-                if isinstance(step, Step) and step.slot is None:
-                    memory.add(step.position)
-        return tuple(touched)
+            for x in step.operands:
+                readers.setdefault(x, []).append(k)
+        # A view has one operand, so no step is met through more inputs than it has operands: linear in all.
+        return tuple(() if k is None else self._touching(k, readers) for k in self.inputs)
+
+    def _touching(self, position: int, readers: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
+        memory, touched = [position], set[int]()
+        while memory:
+            for k in readers.get(memory.pop(), ()):
+                step = self.steps[k]
+                if k not in touched and isinstance(step, Step) and step.slot is None:
+                    memory.append(step.position)
+                touched.add(k)
+        return tuple(sorted(touched))
 
     def bytes(self, rows: int) -> int:
         """The size of a workspace's buffers, but for the strips that groups work in (see `arena`)."""

@@ -79,11 +79,11 @@ class StripProgram:
         return _layout(math.prod(shape[: self.split]), math.prod(shape[self.split :]), self.reduces)
 
     def arena(self, rows: int) -> int:
-        """Elements of scratch memory."""
+        """Elements of scratch memory, for so many rows or fewer: fewer may make longer strips, up to STRIP."""
         layout = self.layout(rows)
         strips = self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
         sums = sum(kind in ("row", "scalar") for kind in self.results)
-        return strips * layout.elements + sums * layout.sum_elements
+        return strips * max(STRIP, layout.elements) + sums * max(STRIP, layout.sum_elements)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,10 @@ class Task:
         """Address, bytes a row, bytes a column."""
         self._fixed: list[int] = []
         self._keep: list[Any] = [results, arena]
+        end = self._free + arena.nbytes
         before, body, after = self._lines(program, [_address(x) for x in results], dtype)
+        if self._free > end:
+            raise ValueError(f"a task for {rows} rows needs more than its arena of {arena.size} elements")
         self._task = self._encode(before, body, after)
         elements = layout.rows * layout.width * len(program.code)
         self.native = NativeCall(code, code.addresses["run"], _address(self._task), NANOSECONDS * elements, self)
