@@ -71,7 +71,7 @@ def warm_kernels() -> None:
 
 
 def fingerprint() -> str:
-    """What the bits of a result depend on beside its request: for checkpoints."""
+    """What the kernels' bits depend on beside their source: the compiler and the processor."""
     if not available():
         return "numpy"
     import llvmlite.binding as llvm
