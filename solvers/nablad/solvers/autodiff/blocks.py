@@ -39,8 +39,11 @@ LARGE_SUMS = 1 << 20
 """Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
 REMEMBERED_BLOCKS = 128
 """Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
-CACHE_BUDGET = 2 << 20
-"""Bytes of live buffers and inputs for one block: between a core's second-level cache and its share of the third."""
+CACHE_BUDGET = 4 << 20
+"""Bytes of live buffers and inputs for one block: what a core has of the third-level cache. Strips (kernels/strips.py)
+live in the first one, whatever a block's size; products of matrices like long blocks."""
+SUMS_TO_BLOCK = 8
+"""Sums that outgrow the cache are read and written once a block: a block may be so many times their size."""
 BLOCK_ROWS = (64, 8192)
 EVEN = 4
 BLOCK_LIMIT = 256 << 20
@@ -88,13 +91,9 @@ class Program:
 
     @cached_property
     def block_rows(self) -> int:
-        """Rows in a block: a power of two, by the cache budget, and by shapes only.
-
-        Sums that outgrow the cache are read and written once a block; a block may then be as large as twice that
-        traffic, so that it stays small beside the work.
-        """
+        """Rows in a block at most: a power of two, by the cache budget and the sums, and by shapes only."""
         per_row = max(1, self.body.bytes_per_row)
-        budget = max(CACHE_BUDGET, 2 * self.accumulator_bytes)
+        budget = max(CACHE_BUDGET, SUMS_TO_BLOCK * self.accumulator_bytes)
         low, high = BLOCK_ROWS
         wanted = min(max(_power_of_two(budget // per_row), low), high)
         return max(1, min(wanted, _power_of_two(BLOCK_LIMIT // per_row)))
