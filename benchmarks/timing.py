@@ -8,6 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
+REST = 0.05
+"""Seconds."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Seconds per call, over the rounds."""
@@ -20,7 +24,11 @@ class Timing:
 def interleaved(
     contenders: Mapping[str, Callable[[], object]], *, rounds: int = 9, seconds_per_turn: float = 0.1
 ) -> dict[str, Timing]:
-    """Times each contender once a round, in turns of about `seconds_per_turn`; first calls are not counted."""
+    """Times each contender once a round, in turns of about `seconds_per_turn`; first calls are not counted.
+
+    Before each turn stands a rest: threads of OpenMP and of OpenBLAS that have run out of work look for more for some
+    ten milliseconds, and would take a core from whoever comes next.
+    """
     calls = {}
     for name, call in contenders.items():
         call()
@@ -30,6 +38,7 @@ def interleaved(
     turns: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
+            time.sleep(REST)
             began = time.perf_counter()
             for _ in range(calls[name]):
                 call()

@@ -165,7 +165,8 @@ def stripes_of(rows: int, block: int, most: int = STRIPES) -> list[list[tuple[in
         count = -(-count // EVEN) * EVEN
     bounds = [rows * k // count for k in range(count + 1)] if count else [0]
     blocks = list(pairwise(bounds))
-    stripes = min(most, count)
+    # As many blocks in each, where that can be.
+    stripes = next((n for n in (most, EVEN) if count and count % n == 0), min(most, count))
     return [blocks[k * count // stripes : (k + 1) * count // stripes] for k in range(stripes)]
 
 
