@@ -46,6 +46,9 @@ SUMS_TO_BLOCK = 8
 """Sums that outgrow the cache are read and written once a block: a block may be so many times their size."""
 BLOCK_ROWS = (64, 8192)
 EVEN = 4
+"""Blocks come in multiples of so many, so that two or four threads end together."""
+WORTH_SHARING = 4e6
+"""Operations, about a tenth of a millisecond, from which rows are cut into EVEN blocks though one would hold them all."""
 BLOCK_LIMIT = 256 << 20
 """Bytes that no block exceeds while it has more than one row, whatever BLOCK_ROWS says."""
 WHOLE_LIMIT = 4 << 30
@@ -98,6 +101,11 @@ class Program:
         wanted = min(max(_power_of_two(budget // per_row), low), high)
         return max(1, min(wanted, _power_of_two(BLOCK_LIMIT // per_row)))
 
+    @cached_property
+    def work_per_row(self) -> float:
+        """Operations of the body for each data row."""
+        return self.body.flops[0]
+
     def bytes(self, rows: int) -> int:
         """Estimated workspace of one thread over N rows, accumulators included: the live set of one block."""
         block = min(rows, self.block_rows) if self.separable else rows
@@ -107,6 +115,8 @@ class Program:
     def stripes(self, rows: int) -> list[list[tuple[int, int]]]:
         """The blocks (start, stop) of each stripe."""
         block = max(1, self.block_rows if self.separable else rows)
+        if self.separable and rows * self.work_per_row >= WORTH_SHARING:
+            block = min(block, max(BLOCK_ROWS[0], -(-rows // EVEN)))
         return stripes_of(rows, block, STRIPES // 2 if self.accumulator_bytes > LARGE_SUMS else STRIPES)
 
     def tape_bytes(self, rows: int) -> int:
