@@ -48,7 +48,7 @@ BLOCK_ROWS = (64, 8192)
 EVEN = 4
 """Blocks come in multiples of so many, so that two or four threads end together."""
 WORTH_SHARING = 4e6
-"""Operations, about a tenth of a millisecond, from which rows are cut into EVEN blocks though one would hold them all."""
+"""Operations, about a tenth of a millisecond, from which rows are cut into EVEN blocks though one would hold all."""
 BLOCK_LIMIT = 256 << 20
 """Bytes that no block exceeds while it has more than one row, whatever BLOCK_ROWS says."""
 WHOLE_LIMIT = 4 << 30
