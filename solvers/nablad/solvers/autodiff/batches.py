@@ -65,6 +65,7 @@ class Sampler:
     def run(self, indices: NDArray[np.intp], parameters: Mapping[str, Array]) -> tuple[float, Array]:
         """The estimates of f and its gradient (p,). `indices` are in range, and never written to again."""
         if self._held is not indices:
+            self._held = None  # until all of it is there
             for name, column in self._columns.items():
                 # Another mode would gather into a buffer of numpy's own first.
                 np.take(column, indices, 0, self._buffers[name], mode="clip")

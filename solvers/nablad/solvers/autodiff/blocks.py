@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -85,6 +85,10 @@ class Program:
         if self.head.dtype != np.float64 or self.body.steps:
             return None
         return generate(self.graph, self.head.calls)
+
+    @cached_property
+    def calls_blas(self) -> bool:
+        return self.head.calls_blas or self.body.calls_blas or self.tail.calls_blas
 
     @cached_property
     def accumulator_bytes(self) -> int:
@@ -208,7 +212,8 @@ class Evaluator:
             raise MemoryLimit(program.body.bytes(rows), WHOLE_LIMIT)
         self._stripes = program.stripes(rows) if program.body.outputs else []
         self._remembered = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
-        self._data = tuple(data[x.name] for x in program.body.graph.inputs if row_size(x.shape)[0])
+        self._by_rows = tuple(x for x in program.body.graph.inputs if row_size(x.shape)[0])
+        self._data = tuple(_of_shape(data[x.name], x, rows) for x in self._by_rows)
         self._slices: dict[int, tuple[Array, ...]] = {}
         self._alone = sum(map(len, self._stripes)) == 1 and self._scale == 1.0
         self._names = [x.name for x in program.head.graph.inputs]
@@ -232,9 +237,9 @@ class Evaluator:
         if self._attached is arrays:
             return
         self._attached = arrays
-        rows = (x for x in self.program.body.graph.inputs if row_size(x.shape)[0])
         self._slices = {}
-        self._data = tuple(arrays.get(x.name, old) for x, old in zip(rows, self._data, strict=True))
+        known = zip(self._by_rows, self._data, strict=True)
+        self._data = tuple(_of_shape(arrays.get(x.name, old), x, self._rows) for x, old in known)
         for k, node in enumerate(self.program.head.graph.inputs):
             if node.name in arrays:
                 self._parameters[k] = arrays[node.name]
@@ -252,8 +257,9 @@ class Evaluator:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("an objective is used by one thread at a time; give each thread its own")
         try:
-            found: tuple[Array | None, ...] = self._quietly(self._run, parameters, sink)
-            return found
+            with one_blas_thread() if self.program.calls_blas else nullcontext():
+                found: tuple[Array | None, ...] = self._quietly(self._run, parameters, sink)
+                return found
         finally:
             self._busy.release()
 
@@ -278,8 +284,7 @@ class Evaluator:
         """Where one block is all, its results are the sums, and need not be copied."""
         if self._checkpoint is not None:
             self._checkpoint()
-        with nullcontext() if self.program.body.all_native else one_blas_thread():
-            parts = self._workers[0].run((*shared, *self._data), self._rows)
+        parts = self._workers[0].run((*shared, *self._data), self._rows)
         count = self.program.sums
         if len(parts) > count:
             sink(0, 0, self._rows, parts[count:])
@@ -313,12 +318,11 @@ class Evaluator:
         return arrays, sink
 
     def _run_stripes(self, shared: Sequence[Array], sink: Sink) -> None:
-        with nullcontext() if self.program.body.all_native else one_blas_thread():
-            if self._threads == 1:
-                for stripe in range(len(self._stripes)):
-                    self._run_stripe(self._workers[0], stripe, shared, sink)
-            else:
-                self._run_threads(shared, sink)
+        if self._threads == 1:
+            for stripe in range(len(self._stripes)):
+                self._run_stripe(self._workers[0], stripe, shared, sink)
+        else:
+            self._run_threads(shared, sink)
 
     def _run_threads(self, shared: Sequence[Array], sink: Sink) -> None:
         while len(self._workers) < self._threads:
@@ -341,15 +345,15 @@ class Evaluator:
                 raise
 
         pool = _pool(self._threads - 1)
-        futures = [pool.submit(work, worker) for worker in self._workers[1:]]
+        futures: list[Future[None]] = []
         try:
+            futures += [pool.submit(work, worker) for worker in self._workers[1:]]
             work(self._workers[0])
         finally:
             # One that has not begun by now, for the pool is busy elsewhere, has nothing left to do.
-            errors = [future.exception() for future in futures if not future.cancel()]
+            errors = [error for future in futures if not future.cancel() for error in ended(future, failed)]
         for error in errors:
-            if error is not None:
-                raise error
+            raise error
 
     def _run_stripe(self, worker: Workspace, stripe: int, shared: Sequence[Array], sink: Sink) -> None:
         count = self.program.sums
@@ -386,10 +390,34 @@ class Evaluator:
         return len(self._stripes)
 
 
+def ended(future: Future[None], failed: threading.Event) -> list[BaseException]:
+    """Waits until a helper is done, whatever interrupts the waiting: its buffers are in use until then.
+
+    Gives what it raised, and what the waiting raised.
+    """
+    errors: list[BaseException] = []
+    while not future.done():
+        try:
+            future.exception()
+        except BaseException as interruption:
+            failed.set()
+            errors.append(interruption)
+    error = future.exception()
+    return errors if error is None else [*errors, error]
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """The process's helpers beside the calling thread, shared by all evaluators."""
     return ThreadPoolExecutor(threads, thread_name_prefix="nablad-rows")
+
+
+def _of_shape(array: Array, node: Node, rows: int) -> Array:
+    """The array, if it has the input's shape: native code reads as many numbers as that says."""
+    shape = concrete(node.shape, rows)
+    if array.shape != shape:
+        raise ValueError(f"the input {node.name!r} has shape {array.shape}; {shape} is needed")
+    return array
 
 
 def _nowhere(stripe: int, start: int, stop: int, blocks: tuple[Array, ...]) -> None:

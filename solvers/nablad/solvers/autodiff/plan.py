@@ -33,8 +33,10 @@ from nablad.solvers.autodiff.kernels.native import available
 from nablad.solvers.autodiff.kernels.sequence import NativeCall, NativeSequence
 from nablad.solvers.autodiff.kernels.strips import Task
 from nablad.solvers.autodiff.kernels.vectors import LANES
-from nablad.solvers.autodiff.ops import MEANING, Array, Instruction
+from nablad.solvers.autodiff.ops import MEANING, Array, Instruction, algebra, linear_algebra
 
+CALLS_BLAS = frozenset(row.name for row in (*algebra.ROWS, *linear_algebra.ROWS)) | {"sum", "matmul"}
+"""Ops whose numpy calls go to BLAS or LAPACK; a sum over the slow axis is a product with ones."""
 STATIC = ("constant", "eye", "rows")
 """Leaves whose value never changes within a workspace."""
 
@@ -145,9 +147,10 @@ class Plan:
         return total
 
     @cached_property
-    def all_native(self) -> bool:
-        """Whether no step is left to numpy, which might call BLAS."""
-        return all(isinstance(step, FusedStep) or step.slot is None for step in self.steps)
+    def calls_blas(self) -> bool:
+        """Whether a step may call BLAS, whose threads would then have their say in the bits."""
+        singles = (self.nodes[step.position].op for step in self.steps if isinstance(step, Step))
+        return any(op in CALLS_BLAS for op in singles)
 
     @property
     def calls(self) -> int:
@@ -360,9 +363,17 @@ class _Bound:
     """A plan's instructions bound to arrays for one number of rows."""
 
     def __init__(
-        self, plan: Plan, buffers: Sequence[Array], arena: Array, statics: dict[int, Array], rows: int, first: bool
+        self,
+        plan: Plan,
+        buffers: Sequence[Array],
+        arena: Array,
+        room: dict[tuple[int, int], Array],
+        statics: dict[int, Array],
+        rows: int,
+        first: bool,
     ) -> None:
         self._plan = plan
+        self._room = room
         self._buffers = buffers
         self._arena = arena
         self._rows = rows
@@ -379,33 +390,38 @@ class _Bound:
         self.program: list[Instruction] = []
         self._sequences: list[NativeSequence] = []
         self._stale = set(range(len(plan.steps)))
+        self._whole = False
+        """Whether every step has been bound."""
 
     def give(self, inputs: Sequence[Array], sums: Sequence[Array]) -> None:
         if not self._stale and sums is self._sums and all(map(is_, inputs, self._given)):
             return
-        stale, self._stale = self._stale, set()
-        everything = bool(stale)
+        # What is stale stays so until all is bound: an exception on the way leaves nothing with old addresses.
         if sums is not self._sums:
             self._sums = sums
+            self._stale.update(self._into)
+            self._into.clear()
             for step, array in zip(self._plan.products, sums, strict=False):
                 if step is not None:
                     self._into[step] = array
-                    stale.add(step)
+                    self._stale.add(step)
         for k, (array, known) in enumerate(zip(inputs, self._given, strict=True)):
             if array is not known:
                 self._given[k] = array
                 position = self._plan.inputs[k]
                 if position is not None:
                     self.values[position] = array
-                    if not everything:  # where all is bound anyway, nobody asks what reads which input
-                        stale.update(self._plan.rebound[k])
-        for k in sorted(stale):
+                    if self._whole:  # else all is bound anyway, and nobody asks what reads which input
+                        self._stale.update(self._plan.rebound[k])
+        for k in sorted(self._stale):
             step_ = self._plan.steps[k]
             if isinstance(step_, FusedStep):
                 self._calls[self._call_of[k]] = self._bind_group(k, step_)
             else:
                 self._bind(k, step_)
         self._write_program()
+        self._stale.clear()
+        self._whole = True
 
     def _write_program(self) -> None:
         """Native calls that follow upon each other as one."""
@@ -473,12 +489,19 @@ class _Bound:
             array = self.values[k]
             if array.dtype != self._plan.dtype or not array.flags.c_contiguous:
                 # Strips are read side by side: what lies otherwise, or is a truth, is copied before each run.
-                gapless = np.empty(array.shape, self._plan.dtype)
+                gapless = self._gapless(index, place, array)
                 copies.append((gapless, array))
                 array = gapless
             task.give(place, array)
         self._copies[index] = copies
         return task.native
+
+    def _gapless(self, index: int, place: int, array: Array) -> Array:
+        """Room for a copy, which all bindings of a workspace share: it is filled before each run."""
+        room = self._room.get((index, place))
+        if room is None or room.size < array.size:
+            room = self._room[index, place] = np.empty(array.size, self._plan.dtype)
+        return room[: array.size].reshape(array.shape)
 
     def _array(self, slot: int, shape: Shape) -> Array:
         power, size = row_size(shape)
@@ -504,6 +527,7 @@ class Workspace:
             np.empty(rows**slot.power * slot.size, np.bool_ if slot.truth else plan.dtype) for slot in plan.slots
         ]
         self._arena = np.empty(plan.arena(rows), plan.dtype)
+        self._room: dict[tuple[int, int], Array] = {}
         self._statics = {
             k: _static(node, plan.dtype, rows if total is None else total)
             for k, node in enumerate(plan.nodes)
@@ -537,7 +561,9 @@ class Workspace:
         if bound is None:
             if rows > self._capacity:
                 raise ValueError(f"a workspace for {self._capacity} rows was given {rows}")
-            bound = self._bound[key] = _Bound(self.plan, self._buffers, self._arena, self._statics, rows, first)
+            bound = self._bound[key] = _Bound(
+                self.plan, self._buffers, self._arena, self._room, self._statics, rows, first
+            )
         bound.give(inputs, sums)
         return bound
 

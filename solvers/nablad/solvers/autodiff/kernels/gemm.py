@@ -76,7 +76,9 @@ class Product:
             np.int64,
         )
         time = NANOSECONDS * m * n * k
-        self.native = NativeCall(code, code.addresses["gemm"], _address(self._task), time, self)
+        # The parts, not this object: a cycle would keep large arrays until the collector comes.
+        keep = (self._keep, self._numbers, self._scales, self._task)
+        self.native = NativeCall(code, code.addresses["gemm"], _address(self._task), time, keep)
 
 
 def product(a: Array, b: Array, out: Array, beta: float) -> Product | None:
@@ -84,6 +86,8 @@ def product(a: Array, b: Array, out: Array, beta: float) -> Product | None:
     first, second = _laid_out(a), _laid_out(b)
     if first is None or second is None or 0 in (*a.shape, *b.shape) or not out.flags.c_contiguous:
         return None
+    if a.shape[1] != b.shape[0] or out.shape != (a.shape[0], b.shape[1]):
+        raise ValueError(f"a product of shapes {a.shape} and {b.shape} cannot be of shape {out.shape}")
     # numpy computes half of a symmetric product.
     if _address(a) == _address(b) or _routine(out.dtype.name) is None:
         return None
@@ -93,6 +97,8 @@ def product(a: Array, b: Array, out: Array, beta: float) -> Product | None:
 def _laid_out(x: Array) -> tuple[Array, str, int] | None:
     """The array, whether BLAS sees it turned, and the distance of its columns."""
     rows, columns = x.shape
+    if not x.flags.aligned or any(s % x.itemsize for s in x.strides):
+        return None
     down, across = (s // x.itemsize for s in x.strides)
     if (across == 1 or columns == 1) and down >= max(1, columns):
         return x, "N", down

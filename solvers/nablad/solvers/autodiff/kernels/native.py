@@ -42,7 +42,7 @@ class Native:
 @cache
 def available() -> bool:
     """Whether the plans of this process run kernels."""
-    if os.environ.get(VARIABLE, "") == "numpy":
+    if os.environ.get(VARIABLE, "") == "numpy" or os.name != "posix":
         return False
     try:
         importlib.import_module("llvmlite.binding")
@@ -100,7 +100,7 @@ def _compile(dtype: str) -> Native:
         found: bytes = machine().emit_object(code)
         return found
 
-    machine_code = kept((text, fingerprint(), features), compiled)
+    machine_code = kept((text, fingerprint(), features, llvm.get_default_triple(), "2"), compiled)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()

@@ -6,7 +6,7 @@ begun, so that what lies between them never leaves the first-level cache (Boncz,
 columns of a data base, numexpr with arrays). An operand is one of
 
     full      (R, W)    read where it lies
-    row       (W,)      repeated k times before the first strip
+    row       (W,)      repeated k times before the first strip, or read where it lies if k is 1
     column    (R,)      stretched over the columns, strip by strip
     scalar    ()        filled into a strip before the first
 
@@ -143,11 +143,13 @@ class Task:
         if self._free > end:
             raise ValueError(f"a task for {rows} rows needs more than its arena of {arena.size} elements")
         self._task = self._encode(before, body, after)
-        elements = layout.rows * layout.width * len(program.code)
-        self.native = NativeCall(code, code.addresses["run"], _address(self._task), NANOSECONDS * elements, self)
+        time = NANOSECONDS * layout.rows * layout.width * len(program.code)
+        # The parts, not this object: a cycle would keep large arrays until the collector comes.
+        keep = (self._keep, self._task)
+        self.native = NativeCall(code, code.addresses["run"], _address(self._task), time, keep)
 
     def give(self, operand: int, array: Array) -> None:
-        """Read this operand from here: contiguous, of the task's dtype."""
+        """Read this operand from here: contiguous, of the task's dtype and of the operand's shape."""
         table, k = self._given[operand]
         table[k] = array.__array_interface__["data"][0]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
 import numpy as np
+
+from nablad.solvers.autodiff.blocks import ended
 
 Worker = TypeVar("Worker")
 
@@ -36,15 +38,16 @@ def in_threads(work: Callable[[Worker, int], None], workers: Sequence[Worker], t
         for task in todo:
             work(workers[0], task)
         return
-    futures = [_pool(len(workers) - 1).submit(take, worker) for worker in workers[1:]]
+    pool = _pool(len(workers) - 1)
+    futures: list[Future[None]] = []
     try:
+        futures += [pool.submit(take, worker) for worker in workers[1:]]
         take(workers[0])
     finally:
         # One that has not begun by now, for the pool is busy elsewhere, has nothing left to do.
-        errors = [future.exception() for future in futures if not future.cancel()]
+        errors = [error for future in futures if not future.cancel() for error in ended(future, failed)]
     for error in errors:
-        if error is not None:
-            raise error
+        raise error
 
 
 @cache
