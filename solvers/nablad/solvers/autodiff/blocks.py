@@ -171,16 +171,16 @@ def _power_of_two(n: int) -> int:
 def stripes_of(rows: int, block: int, most: int = STRIPES) -> list[list[tuple[int, int]]]:
     """The blocks (start, stop) of each stripe; by these numbers alone.
 
-    Blocks are of equal size, at most `block`, and a multiple of EVEN many where they are not small, so that two
-    or four threads end at the same time.
+    Blocks are of equal size, at most `block`, and where they are not small EVEN many or as many in each stripe, so
+    that two or four threads end at the same time.
     """
     count = -(-rows // block)
     if count > 1 and rows >= 2 * EVEN * BLOCK_ROWS[0]:
-        count = -(-count // EVEN) * EVEN
+        unit = most if count > EVEN else EVEN
+        count = -(-count // unit) * unit
     bounds = [rows * k // count for k in range(count + 1)] if count else [0]
     blocks = list(pairwise(bounds))
-    # As many blocks in each, where that can be.
-    stripes = next((n for n in (most, EVEN) if count and count % n == 0), min(most, count))
+    stripes = min(most, count)
     return [blocks[k * count // stripes : (k + 1) * count // stripes] for k in range(stripes)]
 
 
