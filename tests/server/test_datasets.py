@@ -169,6 +169,7 @@ def test_a_job_uses_a_dataset_and_protects_it(server: Running) -> None:
     details = refused(delete)
     assert (details.code, details.resource) == ("FAILED_PRECONDITION", name)
     assert job.name in details.message
+    server.wait_until_it_iterates(job.name)  # so that it ends with a point
     server.cancel(job.name)
     server.wait_until(job.name, event_pb2.JOB_STATE_CANCELLED)
     plain, referring = quick(), quick()
