@@ -62,7 +62,7 @@ def test_a_killed_worker_takes_nothing_with_it(hardy: Running) -> None:
     live: list[event_pb2.SolveEvent] = []
     reading = threading.Thread(target=lambda: live.extend(events_of(stream)))
     reading.start()
-    wait_for(lambda: hardy.get(job.name).last_iterate.seconds > 1.5, "a checkpoint")
+    wait_for(lambda: hardy.get(job.name).last_iterate.seconds > 3.0, "a checkpoint")
     hardy.wait_until_it_iterates(other.name)
     victim = hardy.worker_of(job.name)
     end(victim)
