@@ -70,7 +70,7 @@ ROOMS = (
     Room("nablad.solvers.statistics", ("nablad.solvers",), ("numpy", "scipy")),
     Room("nablad.solvers", ("nablad.solvers",), ("numpy", "threadpoolctl")),
     Room("nablad.v1", (), ("google", "grpc")),
-    Room("nablad.wire", ("nablad.v1", "nablad.expressions"), ("numpy", "grpc", "google")),
+    Room("nablad.wire", ("nablad.v1", "nablad.expressions"), ("numpy", "grpc", "google", "crc32c")),
     Room(
         "nablad.server",
         ("nablad.wire", "nablad.v1", "nablad.solvers"),

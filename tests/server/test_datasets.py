@@ -115,15 +115,18 @@ def chunk(index: int, **fields: Any) -> DatasetRequest:
         (WHOLE[:-1], "chunk"),
         ([WHOLE[0], WHOLE[2]], "chunk.offset"),
         ([*WHOLE[:2], WHOLE[1]], "chunk.offset"),
-        ([WHOLE[0], chunk(1, crc32=1)], "chunk.crc32"),
+        ([WHOLE[0], chunk(1, crc32c=1)], "chunk.crc32c"),
         ([*WHOLE, chunk(-1, offset=ARRAY.nbytes)], "chunk.data"),
         (upload_of(ARRAY, sha256="0" * 64), "header.sha256"),
         (upload_of(ARRAY, sha256="xyz"), "header.sha256"),
+        ([*WHOLE, DatasetRequest(sha256="0" * 64)], "header.sha256"),
+        ([*WHOLE, DatasetRequest(sha256="xyz")], "sha256"),
+        ([*upload_of(ARRAY, sha256="1" * 64), DatasetRequest(sha256="1" * 64)], "sha256"),
         ([DatasetRequest(header={"shape": [3]})], "header.dtype"),
         ([DatasetRequest(header={"dtype": 1, "shape": [-3]})], "header.shape[0]"),
         ([DatasetRequest(header={"dtype": 1, "shape": [2**40, 2**40]})], "header.shape"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_a_damaged_upload_is_named_and_leaves_nothing(
     server: Running, store: Path, requests: list[DatasetRequest], field: str

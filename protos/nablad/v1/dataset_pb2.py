@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from nablad.v1 import tensor_pb2 as nablad_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17nablad/v1/dataset.proto\x12\tnablad.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16nablad/v1/tensor.proto\"\x8f\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.nablad.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\rDatasetHeader\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.nablad.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"4\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x03 \x01(\x07\"m\n\x14UploadDatasetRequest\x12*\n\x06header\x18\x01 \x01(\x0b\x32\x18.nablad.v1.DatasetHeaderH\x00\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x10.nablad.v1.ChunkH\x00\x42\x06\n\x04part\"6\n\x16\x44ownloadDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"j\n\x17\x44ownloadDatasetResponse\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.nablad.v1.DatasetH\x00\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x10.nablad.v1.ChunkH\x00\x42\x06\n\x04part\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x14ListDatasetsResponse\x12$\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x12.nablad.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x8f\x03\n\x0e\x44\x61tasetService\x12\x46\n\rUploadDataset\x12\x1f.nablad.v1.UploadDatasetRequest\x1a\x12.nablad.v1.Dataset(\x01\x12Z\n\x0f\x44ownloadDataset\x12!.nablad.v1.DownloadDatasetRequest\x1a\".nablad.v1.DownloadDatasetResponse0\x01\x12>\n\nGetDataset\x12\x1c.nablad.v1.GetDatasetRequest\x1a\x12.nablad.v1.Dataset\x12O\n\x0cListDatasets\x12\x1e.nablad.v1.ListDatasetsRequest\x1a\x1f.nablad.v1.ListDatasetsResponse\x12H\n\rDeleteDataset\x12\x1f.nablad.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17nablad/v1/dataset.proto\x12\tnablad.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16nablad/v1/tensor.proto\"\x8f\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.nablad.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\rDatasetHeader\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.nablad.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"B\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07J\x04\x08\x03\x10\x04R\x05\x63rc32\"\x7f\n\x14UploadDatasetRequest\x12*\n\x06header\x18\x01 \x01(\x0b\x32\x18.nablad.v1.DatasetHeaderH\x00\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x10.nablad.v1.ChunkH\x00\x12\x10\n\x06sha256\x18\x03 \x01(\tH\x00\x42\x06\n\x04part\"6\n\x16\x44ownloadDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"j\n\x17\x44ownloadDatasetResponse\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.nablad.v1.DatasetH\x00\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x10.nablad.v1.ChunkH\x00\x42\x06\n\x04part\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x14ListDatasetsResponse\x12$\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x12.nablad.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x8f\x03\n\x0e\x44\x61tasetService\x12\x46\n\rUploadDataset\x12\x1f.nablad.v1.UploadDatasetRequest\x1a\x12.nablad.v1.Dataset(\x01\x12Z\n\x0f\x44ownloadDataset\x12!.nablad.v1.DownloadDatasetRequest\x1a\".nablad.v1.DownloadDatasetResponse0\x01\x12>\n\nGetDataset\x12\x1c.nablad.v1.GetDatasetRequest\x1a\x12.nablad.v1.Dataset\x12O\n\x0cListDatasets\x12\x1e.nablad.v1.ListDatasetsRequest\x1a\x1f.nablad.v1.ListDatasetsResponse\x12H\n\rDeleteDataset\x12\x1f.nablad.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,21 +39,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASETHEADER']._serialized_start=270
   _globals['_DATASETHEADER']._serialized_end=352
   _globals['_CHUNK']._serialized_start=354
-  _globals['_CHUNK']._serialized_end=406
-  _globals['_UPLOADDATASETREQUEST']._serialized_start=408
-  _globals['_UPLOADDATASETREQUEST']._serialized_end=517
-  _globals['_DOWNLOADDATASETREQUEST']._serialized_start=519
-  _globals['_DOWNLOADDATASETREQUEST']._serialized_end=573
-  _globals['_DOWNLOADDATASETRESPONSE']._serialized_start=575
-  _globals['_DOWNLOADDATASETRESPONSE']._serialized_end=681
-  _globals['_GETDATASETREQUEST']._serialized_start=683
-  _globals['_GETDATASETREQUEST']._serialized_end=716
-  _globals['_LISTDATASETSREQUEST']._serialized_start=718
-  _globals['_LISTDATASETSREQUEST']._serialized_end=778
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=780
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=865
-  _globals['_DELETEDATASETREQUEST']._serialized_start=867
-  _globals['_DELETEDATASETREQUEST']._serialized_end=903
-  _globals['_DATASETSERVICE']._serialized_start=906
-  _globals['_DATASETSERVICE']._serialized_end=1305
+  _globals['_CHUNK']._serialized_end=420
+  _globals['_UPLOADDATASETREQUEST']._serialized_start=422
+  _globals['_UPLOADDATASETREQUEST']._serialized_end=549
+  _globals['_DOWNLOADDATASETREQUEST']._serialized_start=551
+  _globals['_DOWNLOADDATASETREQUEST']._serialized_end=605
+  _globals['_DOWNLOADDATASETRESPONSE']._serialized_start=607
+  _globals['_DOWNLOADDATASETRESPONSE']._serialized_end=713
+  _globals['_GETDATASETREQUEST']._serialized_start=715
+  _globals['_GETDATASETREQUEST']._serialized_end=748
+  _globals['_LISTDATASETSREQUEST']._serialized_start=750
+  _globals['_LISTDATASETSREQUEST']._serialized_end=810
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=812
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=897
+  _globals['_DELETEDATASETREQUEST']._serialized_start=899
+  _globals['_DELETEDATASETREQUEST']._serialized_end=935
+  _globals['_DATASETSERVICE']._serialized_start=938
+  _globals['_DATASETSERVICE']._serialized_end=1337
 # @@protoc_insertion_point(module_scope)

@@ -84,21 +84,21 @@ class Chunk(google.protobuf.message.Message):
 
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
-    CRC32_FIELD_NUMBER: builtins.int
+    CRC32C_FIELD_NUMBER: builtins.int
     offset: builtins.int
     """The position of the first byte."""
     data: builtins.bytes
     """Little-endian elements; 256 KiB to 1 MiB is best."""
-    crc32: builtins.int
-    """The CRC-32 (zlib) of data."""
+    crc32c: builtins.int
+    """The CRC-32C (Castagnoli; RFC 3720) of data."""
     def __init__(
         self,
         *,
         offset: builtins.int = ...,
         data: builtins.bytes = ...,
-        crc32: builtins.int = ...,
+        crc32c: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["crc32", b"crc32", "data", b"data", "offset", b"offset"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["crc32c", b"crc32c", "data", b"data", "offset", b"offset"]) -> None: ...
 
 Global___Chunk: typing_extensions.TypeAlias = Chunk
 
@@ -108,6 +108,9 @@ class UploadDatasetRequest(google.protobuf.message.Message):
 
     HEADER_FIELD_NUMBER: builtins.int
     CHUNK_FIELD_NUMBER: builtins.int
+    SHA256_FIELD_NUMBER: builtins.int
+    sha256: builtins.str
+    """What the header's sha256 is, for a sender that hashes while it sends; once, anywhere after the header."""
     @property
     def header(self) -> Global___DatasetHeader: ...
     @property
@@ -117,10 +120,11 @@ class UploadDatasetRequest(google.protobuf.message.Message):
         *,
         header: Global___DatasetHeader | None = ...,
         chunk: Global___Chunk | None = ...,
+        sha256: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["part", b"part"]) -> typing.Literal["header", "chunk"] | None: ...
+    def HasField(self, field_name: typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part", "sha256", b"sha256"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part", "sha256", b"sha256"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["part", b"part"]) -> typing.Literal["header", "chunk", "sha256"] | None: ...
 
 Global___UploadDatasetRequest: typing_extensions.TypeAlias = UploadDatasetRequest
 

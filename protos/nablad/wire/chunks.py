@@ -1,16 +1,19 @@
 """An array as a stream of checksummed pieces, and back.
 
 The first message of an upload or a download is a header with dtype and shape; then chunks follow in order, each with
-its offset and the CRC-32 of its bytes. 512 KiB a chunk is within a few percent of the fastest, and leaves a message
-far below its limit. `Assembler` is the receiving end for arrays that are wanted in memory.
+its offset and the CRC-32C of its bytes. 512 KiB a chunk is within a few percent of the fastest, and leaves a message
+far below its limit. `Assembler` is the receiving end for arrays that are wanted in memory. `upload_requests` and
+`read_upload_request` write and read an upload's messages without a message object, each access to whose bytes would
+copy them.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from crc32c import crc32c
 
 from nablad.v1 import dataset_pb2
 from nablad.wire.tensors import AnyArray, Layout, TensorError, buffer
@@ -20,7 +23,7 @@ CHUNK_BYTES = 512 * 1024
 
 def make(offset: int, data: bytes) -> dataset_pb2.Chunk:
     """A chunk with its checksum."""
-    return dataset_pb2.Chunk(offset=offset, data=data, crc32=zlib.crc32(data))
+    return dataset_pb2.Chunk(offset=offset, data=data, crc32c=crc32c(data))
 
 
 def split(array: AnyArray, *, offset: int = 0, chunk_bytes: int = CHUNK_BYTES) -> Iterator[dataset_pb2.Chunk]:
@@ -33,24 +36,79 @@ def split(array: AnyArray, *, offset: int = 0, chunk_bytes: int = CHUNK_BYTES) -
 def upload_requests(array: AnyArray, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
     """The array's chunks as serialized UploadDatasetRequests, each byte copied once.
 
-    A message object would copy them when it is made, when it is put into another, and when it is written. Fields may
-    stand in any order on the wire: the data comes last, behind its tag and length.
+    Fields may stand in any order on the wire: the data comes last, behind its tag and length.
     """
     data = buffer(array)
     for start in range(0, len(data), chunk_bytes):
         piece = data[start : start + chunk_bytes]
-        head = dataset_pb2.Chunk(offset=start, crc32=zlib.crc32(piece)).SerializeToString()
-        head += _head(dataset_pb2.Chunk.DATA_FIELD_NUMBER, len(piece))
-        outer = _head(dataset_pb2.UploadDatasetRequest.CHUNK_FIELD_NUMBER, len(head) + len(piece))
-        yield b"".join((outer, head, piece))
+        head = dataset_pb2.Chunk(offset=start, crc32c=crc32c(piece)).SerializeToString() + _head(_DATA, len(piece))
+        yield b"".join((_head(_CHUNK, len(head) + len(piece)), head, piece))
 
 
-_LENGTH_DELIMITED = 2
+@dataclass(frozen=True, slots=True)
+class ReceivedChunk:
+    """A chunk whose bytes lie where the message's do."""
+
+    offset: int
+    data: memoryview
+    crc32c: int
 
 
-def _head(field: int, length: int) -> bytes:
+def read_upload_request(message: bytes) -> dataset_pb2.UploadDatasetRequest | ReceivedChunk:
+    """A serialized UploadDatasetRequest. DecodeError where it is none.
+
+    What is not a chunk, or not written as protobuf writes one, is left to protobuf.
+    """
+    return _read_chunk(memoryview(message)) or dataset_pb2.UploadDatasetRequest.FromString(message)
+
+
+def _read_chunk(message: memoryview) -> ReceivedChunk | None:
+    offset, data, checksum = 0, message[:0], 0
+    try:
+        if message[0] != _CHUNK:
+            return None
+        length, at = _read_varint(message, 1)
+        if at + length != len(message):
+            return None
+        while at < len(message):
+            tag, at = message[at], at + 1
+            if tag == _OFFSET:
+                offset, at = _read_varint(message, at)
+            elif tag == _DATA:
+                length, at = _read_varint(message, at)
+                data, at = message[at : at + length], at + length
+            elif tag == _CRC32C:
+                checksum, at = int.from_bytes(message[at : at + 4], "little"), at + 4
+            else:
+                return None
+    except IndexError:
+        return None
+    return ReceivedChunk(offset, data, checksum) if at == len(message) and offset < 1 << 63 else None
+
+
+_VARINT, _LENGTH_DELIMITED, _FIXED32 = 0, 2, 5
+_OFFSET = dataset_pb2.Chunk.OFFSET_FIELD_NUMBER << 3 | _VARINT
+_DATA = dataset_pb2.Chunk.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+_CRC32C = dataset_pb2.Chunk.CRC32C_FIELD_NUMBER << 3 | _FIXED32
+_CHUNK = dataset_pb2.UploadDatasetRequest.CHUNK_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+
+
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    """A number of protobuf's, and where the next byte is. IndexError where the message ends before."""
+    value, shift = 0, 0
+    while shift < 64:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise IndexError("a number of more than ten bytes")
+
+
+def _head(tag: int, length: int) -> bytes:
     """Tag and length before a field's bytes (protobuf's encoding)."""
-    out = bytearray((field << 3 | _LENGTH_DELIMITED,))
+    out = bytearray((tag,))
     while length > 0x7F:
         out.append(length & 0x7F | 0x80)
         length >>= 7
@@ -61,7 +119,7 @@ def _head(field: int, length: int) -> bytes:
 def check(chunk: dataset_pb2.Chunk, expected_offset: int, size_bytes: int) -> None:
     """TensorError unless the chunk is the next one, undamaged, nonempty and within the array."""
     check_place(chunk.offset, len(chunk.data), expected_offset, size_bytes)
-    check_bytes(chunk.offset, chunk.data, chunk.crc32)
+    check_bytes(chunk.offset, chunk.data, chunk.crc32c)
 
 
 def check_place(offset: int, length: int, expected_offset: int, size_bytes: int) -> None:
@@ -74,10 +132,10 @@ def check_place(offset: int, length: int, expected_offset: int, size_bytes: int)
         raise TensorError("chunk.data", f"ends at byte {offset + length}; the array has {size_bytes}")
 
 
-def check_bytes(offset: int, data: bytes, crc32: int) -> None:
+def check_bytes(offset: int, data: bytes | memoryview, checksum: int) -> None:
     """The part that looks at every byte."""
-    if zlib.crc32(data) != crc32:
-        raise TensorError("chunk.crc32", f"does not fit the bytes from {offset}: they were damaged on the way")
+    if crc32c(data) != checksum:
+        raise TensorError("chunk.crc32c", f"does not fit the bytes from {offset}: they were damaged on the way")
 
 
 class Assembler:
@@ -94,7 +152,7 @@ class Assembler:
         """Takes the next chunk. TensorError if it is not."""
         data = chunk.data  # each access copies the bytes
         check_place(chunk.offset, len(data), self.offset, self._size)
-        check_bytes(chunk.offset, data, chunk.crc32)
+        check_bytes(chunk.offset, data, chunk.crc32c)
         self._bytes[self.offset : self.offset + len(data)] = data
         self.offset += len(data)
 

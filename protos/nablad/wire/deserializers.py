@@ -8,7 +8,7 @@ answer, aborts with a proper Status when it meets one. `MalformedRequests` does 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -42,8 +42,12 @@ async def _refuse(context: Any, method: str) -> None:
     await rpc.abort(context, errors.invalid_argument([("", message)], reason="MALFORMED_REQUEST"))
 
 
-def wrap(handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-    """The handler, refusing malformed requests. Handlers that are not coroutines or async generators stay as they are.
+def wrap(
+    handler: grpc.RpcMethodHandler[Any, Any], method: str, reader: Callable[[bytes], Any] | None = None
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """The handler, refusing malformed requests, and reading them by `reader` where there is one.
+
+    Handlers that are not coroutines or async generators stay as they are.
 
     A handler of a request stream must read it through its iterator, not through `context.read`.
     """
@@ -71,12 +75,20 @@ def wrap(handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMetho
             yield response
 
     return remade(
-        handler, generate if generator else answer, request_deserializer=tolerant(handler.request_deserializer)
+        handler,
+        generate if generator else answer,
+        request_deserializer=tolerant(reader or handler.request_deserializer),
     )
 
 
 class MalformedRequests(grpc.aio.ServerInterceptor):
-    """Give it to `grpc.aio.server(interceptors=[...])`, the last one, so that the others see a wrapped handler."""
+    """Give it to `grpc.aio.server(interceptors=[...])`, the last one, so that the others see a wrapped handler.
+
+    `readers` are deserializers to take for some methods, by their full names, in place of the stubs' own.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[bytes], Any]] | None = None) -> None:
+        self._readers = readers or {}
 
     async def intercept_service(
         self,
@@ -85,4 +97,5 @@ class MalformedRequests(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps the handler of each call."""
         handler = await continuation(handler_call_details)
-        return handler if handler is None else wrap(handler, handler_call_details.method)
+        method = handler_call_details.method
+        return handler if handler is None else wrap(handler, method, self._readers.get(method))

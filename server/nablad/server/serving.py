@@ -32,7 +32,7 @@ from nablad.server.datasets.files import DatasetFiles
 from nablad.server.home import InUse, home
 from nablad.server.scheduler import Scheduler
 from nablad.server.services.boundary import Boundary, Tokens
-from nablad.server.services.datasets import DatasetService
+from nablad.server.services.datasets import READERS, DatasetService
 from nablad.server.services.derivatives import DerivativeService
 from nablad.server.services.solver import SolverService
 from nablad.server.services.watching import Watchers
@@ -172,7 +172,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         tokens = [] if settings.token is None else [Tokens(settings.token.get_secret_value())]
         self._grpc = grpc.aio.server(
-            interceptors=[*tokens, Boundary(), MalformedRequests()], options=rpc.SERVER_OPTIONS
+            interceptors=[*tokens, Boundary(), MalformedRequests(READERS)], options=rpc.SERVER_OPTIONS
         )
 
     async def start(self) -> int:

@@ -7,13 +7,12 @@ reached once: an address where nobody listens is reported at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from nablad.client.arrays import Dataset
-from nablad.client.core import decode, rpcs
+from nablad.client.core import decode, rpcs, uploads
 from nablad.client.core.effects import Call, CallFailed, Cancel, Open, Operation, Receive, Rpc, Send, Sleep
 from nablad.client.core.encode import Encoder, dataset_name
 from nablad.client.core.requests import names_in
@@ -74,20 +73,23 @@ class Session:
             yield from self.upload(array, name)
 
     def upload(self, array: AnyArray, name: str | None = None) -> Operation[Dataset]:
-        """Brings an array to the server, unless it is there."""
-        name = name or dataset_name(array)
-        try:
-            known = yield from self.call(
-                rpcs.GET_DATASET, dataset_pb2.GetDatasetRequest(name=name), dataset_pb2.Dataset
-            )
-        except NotFound:
-            pass
-        else:
-            return decode.dataset(known)
+        """Brings an array to the server, unless it is there. A large one whose name is not known is named meanwhile."""
+        if name is None and array.nbytes < uploads.NAMED_MEANWHILE:
+            name = dataset_name(array)
+        if name is not None:
+            try:
+                known = yield from self.call(
+                    rpcs.GET_DATASET, dataset_pb2.GetDatasetRequest(name=name), dataset_pb2.Dataset
+                )
+            except NotFound:
+                pass
+            else:
+                return decode.dataset(known)
+        parts = uploads.Parts(array, name)
         failures = 0
         while True:
             try:
-                reply = yield Send(rpcs.UPLOAD, _Parts(array, name))
+                reply = yield Send(rpcs.UPLOAD, parts)
             except CallFailed as failure:
                 failures += 1
                 delay = self.wait_before(failures, failure.details)
@@ -142,18 +144,3 @@ class Session:
     def get_job(self, name: str) -> Operation[solver_pb2.SolveJob]:
         """A job as it is now."""
         return (yield from self.call(rpcs.GET_JOB, solver_pb2.GetSolveJobRequest(name=name), solver_pb2.SolveJob))
-
-
-class _Parts:
-    """An upload's messages, from the start each time they are asked for."""
-
-    def __init__(self, array: AnyArray, name: str) -> None:
-        data_type = tensors.element_of(array.dtype).data_type
-        sha256 = name.rpartition("/")[2]
-        header = dataset_pb2.DatasetHeader(dtype=data_type, shape=array.shape, sha256=sha256)
-        self._header = dataset_pb2.UploadDatasetRequest(header=header).SerializeToString()
-        self._array = array
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._header
-        yield from chunks.upload_requests(self._array)

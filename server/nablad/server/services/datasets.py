@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,10 +19,14 @@ from nablad.server.services import pages
 from nablad.server.settings import Settings
 from nablad.v1 import dataset_pb2, dataset_pb2_grpc
 from nablad.wire import chunks, names
+from nablad.wire.chunks import ReceivedChunk
 from nablad.wire.tensors import Layout, TensorError, layout
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Part: TypeAlias = dataset_pb2.UploadDatasetRequest | ReceivedChunk
 
+READERS = {"/nablad.v1.DatasetService/UploadDataset": chunks.read_upload_request}
+"""Methods whose requests are not read by protobuf."""
 
 WRITE_BYTES = 2 << 20
 """An upload is written in batches of about so many bytes; two of them are in memory at once."""
@@ -37,37 +40,38 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         self._scheduler = scheduler
         self._settings = settings
 
-    async def UploadDataset(
-        self, request_iterator: AsyncIterator[dataset_pb2.UploadDatasetRequest], context: Context
-    ) -> dataset_pb2.Dataset:
-        """Takes the header, then the chunks."""
+    async def UploadDataset(self, request_iterator: AsyncIterator[Part], context: Context) -> dataset_pb2.Dataset:
+        """Takes the header, then the chunks, as `READERS` gives them."""
         requests = aiter(request_iterator)
         first = await self._next(requests)
-        if first is None or first.WhichOneof("part") != "header":
+        if first is None or isinstance(first, ReceivedChunk) or first.WhichOneof("part") != "header":
             raise InvalidRequest([("header", "must be the first message of an upload")])
         plan, expected = _checked_header(first.header)
-        if expected:
-            known = self._catalog.find(names.name_of(names.DATASETS, expected))
-            if known is not None:
-                return known
+        if known := self._find(expected):
+            return known
         writer = await self._catalog.begin(plan)
         # What runs in a thread ends before the writer does, though the client may be gone.
         work: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         work.set_result(None)
         try:
-            offset, pieces, waiting = 0, [], 0
+            offset, batch, waiting = 0, list[ReceivedChunk](), 0
             while (request := await self._next(requests)) is not None:
-                piece = _next_piece(request, offset, plan.size_bytes)
-                offset += len(piece.data)
-                waiting += len(piece.data)
-                pieces.append(piece)
+                if not isinstance(request, ReceivedChunk):
+                    expected = _checked_hash(request, expected)
+                    if known := self._find(expected):
+                        return known
+                    continue
+                chunks.check_place(request.offset, len(request.data), offset, plan.size_bytes)
+                offset += len(request.data)
+                waiting += len(request.data)
+                batch.append(request)
                 if waiting >= WRITE_BYTES:
                     # One batch is checked, hashed and written while the next one comes.
                     await asyncio.shield(work)
-                    work = asyncio.ensure_future(asyncio.to_thread(_write, writer, pieces))
-                    pieces, waiting = [], 0
+                    work = asyncio.ensure_future(asyncio.to_thread(_write, writer, batch))
+                    batch, waiting = [], 0
             await asyncio.shield(work)
-            work = asyncio.ensure_future(asyncio.to_thread(_write, writer, pieces))
+            work = asyncio.ensure_future(asyncio.to_thread(_write, writer, batch))
             await asyncio.shield(work)
             work = asyncio.ensure_future(self._catalog.commit(writer, expected))
             return await asyncio.shield(work)
@@ -84,9 +88,10 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         await asyncio.wait({work})
         await self._catalog.end(writer)
 
-    async def _next(
-        self, requests: AsyncIterator[dataset_pb2.UploadDatasetRequest]
-    ) -> dataset_pb2.UploadDatasetRequest | None:
+    def _find(self, expected: str) -> dataset_pb2.Dataset | None:
+        return self._catalog.find(names.name_of(names.DATASETS, expected)) if expected else None
+
+    async def _next(self, requests: AsyncIterator[Part]) -> Part | None:
         try:
             return await asyncio.wait_for(anext(requests), self._settings.stall_seconds)
         except StopAsyncIteration:
@@ -147,26 +152,10 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return empty_pb2.Empty()
 
 
-@dataclass(frozen=True)
-class _Piece:
-    offset: int
-    data: bytes
-    crc32: int
-
-
-def _next_piece(request: dataset_pb2.UploadDatasetRequest, expected_offset: int, size_bytes: int) -> _Piece:
-    """The chunk in a request, its bytes taken once: each access to the message's copies them."""
-    if request.WhichOneof("part") != "chunk":
-        raise TensorError("chunk", "must follow the header, and nothing else")
-    piece = _Piece(request.chunk.offset, request.chunk.data, request.chunk.crc32)
-    chunks.check_place(piece.offset, len(piece.data), expected_offset, size_bytes)
-    return piece
-
-
-def _write(writer: DatasetWriter, pieces: list[_Piece]) -> None:
-    for piece in pieces:
-        chunks.check_bytes(piece.offset, piece.data, piece.crc32)
-        writer.extend([piece.data])
+def _write(writer: DatasetWriter, batch: list[ReceivedChunk]) -> None:
+    for chunk in batch:
+        chunks.check_bytes(chunk.offset, chunk.data, chunk.crc32c)
+        writer.extend([chunk.data])
 
 
 def _checked_header(header: dataset_pb2.DatasetHeader) -> tuple[Layout, str]:
@@ -176,11 +165,29 @@ def _checked_header(header: dataset_pb2.DatasetHeader) -> tuple[Layout, str]:
         plan = layout(header.dtype, header.shape, "header")
     except TensorError as error:
         found.append((error.field, error.message))
-    if header.sha256:
-        try:
-            names.id_of(names.DATASETS, names.name_of(names.DATASETS, header.sha256))
-        except ValueError:
-            found.append(("header.sha256", "must be 64 lower-case hexadecimal digits"))
+    if header.sha256 and not _is_hash(header.sha256):
+        found.append(("header.sha256", NO_HASH))
     if plan is None or found:
         raise InvalidRequest(found)
     return plan, header.sha256
+
+
+def _checked_hash(request: dataset_pb2.UploadDatasetRequest, expected: str) -> str:
+    if request.WhichOneof("part") != "sha256":
+        raise TensorError("chunk", "must follow the header, and nothing else but a sha256")
+    if expected:
+        raise TensorError("sha256", "was given already; it is needed once")
+    if not _is_hash(request.sha256):
+        raise TensorError("sha256", NO_HASH)
+    return request.sha256
+
+
+NO_HASH = "must be 64 lower-case hexadecimal digits"
+
+
+def _is_hash(text: str) -> bool:
+    try:
+        names.id_of(names.DATASETS, names.name_of(names.DATASETS, text))
+    except ValueError:
+        return False
+    return True

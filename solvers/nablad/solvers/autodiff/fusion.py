@@ -26,6 +26,10 @@ LOOKAHEAD = 16
 """Ready nodes that do not fit a group and are passed over in search of one that does: without a limit, many branches
 of one shape would be looked at for each group."""
 
+TRIFLE, TRIFLING = 2, 256
+"""So few ops on so few elements, without data rows, are no group: to write and bind one takes a tenth of a
+millisecond, as much as a hundred of numpy's calls."""
+
 Value = tuple[str, int]
 """While a program is written: what a value is, and which."""
 
@@ -160,13 +164,26 @@ class _Scheduler:
                 continue
             group = self._collect(k, ready, number)
             number += 1
-            if group.members:
+            if self._is_trifle(group):
+                for member in group.members:
+                    del self._group_of[member]
+                backwards += group.members
+            elif group.members:
                 backwards.append(self._assemble(group))
             else:
                 # Its operands, or its sums, are stretched in a way of their own.
                 backwards += [*self._held.get(k, []), k]
                 self._done(k, ready)
         return backwards[::-1]
+
+    def _is_trifle(self, group: _Group) -> bool:
+        """Whether the group's ops take longer to put together than they will ever take to run one by one."""
+        if not 0 < len(group.members) <= TRIFLE:
+            return False
+        power, size = row_size(group.shape)
+        if power or size > TRIFLING:
+            return False
+        return not any(self._sink[k] or any(self._truth[x] for x in self._operands[k]) for k in group.members)
 
     def _offer(self, k: int, ready: list[int]) -> None:
         """All readers of k are scheduled."""

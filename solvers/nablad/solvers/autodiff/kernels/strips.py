@@ -122,6 +122,8 @@ Place = tuple[str, int]
 Line = tuple[str, Place, Sequence[Place], int, int]
 """Function, out, inputs; n is the constant at the end, or BY_ROWS or BY_ALL of the strip."""
 CONSTANT, BY_ROWS, BY_ALL = 0, 1, 2
+_PADDING = ((0, 0, 0), (0, 0), (0,), ())
+"""A line has room for three inputs."""
 
 
 class Task:
@@ -195,12 +197,13 @@ class Task:
             values.append(self._at(address) if kind in ("row", "scalar") else self._with_strips(address, kind))
         numbers = np.array([*program.constants, 0.0], dtype)
         self._keep.append(numbers)
+        address = _address(numbers)
         for k in range(len(program.constants)):
             strip = self._strip()
-            before.append(("fill", strip, [self._at(_address(numbers[k:]))], CONSTANT, layout.elements))
+            before.append(("fill", strip, [self._at(address + k * self._size)], CONSTANT, layout.elements))
             values.append(strip)
         values += [self._strip() for _ in range(program.registers)]
-        zero = self._at(_address(numbers[-1:]))
+        zero = self._at(address + len(program.constants) * self._size)
         if not layout.width:
             # No strip is run, and sums of nothing are 0.
             columns = [x for x, kind in zip(results, program.results, strict=True) if kind == "column"]
@@ -246,12 +249,13 @@ class Task:
             return place[1] if place[0] == "moving" else moving + place[1]
 
         tables = []
+        addresses = self._native.addresses
         for part in parts:
-            table = np.zeros((len(part), 8), np.int64)
-            for row, (function, out, inputs, kind, n) in zip(table, part, strict=True):
-                row[: 2 + len(inputs)] = [self._native.addresses[function], number(out), *map(number, inputs)]
-                row[5:7] = kind, n
-            tables.append(table)
+            lines = []
+            for function, out, inputs, kind, n in part:
+                operands = [number(x) for x in inputs]
+                lines.append((addresses[function], number(out), *operands, *_PADDING[len(operands)], kind, n, 0))
+            tables.append(np.array(lines, np.int64).reshape(-1, 8))
         places = np.array([0] * moving + self._fixed, np.int64)
         bases, by_row, by_column = np.array(self._moving, np.int64).reshape(-1, 3).T.copy()
         self._keep += [tables, places, bases, by_row, by_column]
