@@ -10,7 +10,7 @@ then one under a mask, so that nothing beyond n is read or written.
     add_rows                the same sum added to out[r]
 
 `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
-(gemm.py); `sequence` makes several such calls (sequence.py).
+(gemm.py), `tiles` multiplies itself (tiles.py); `sequence` makes several such calls (sequence.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
+from nablad.solvers.autodiff.kernels import tiles
 from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, Kernel
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Loaded, Truth, Vector, Writer
 
@@ -33,11 +34,22 @@ def module(lanes: Lanes) -> str:
     parts = [_elementwise(lanes, name, kernel) for name, kernel in kernels.items()]
     parts.append(_fill(lanes))
     parts += [_reduction(lanes, name, *row) for name, row in REDUCTIONS.items()]
-    declared = sorted(set().union(*(needs for _, needs in parts)))
+    products, needed = tiles.texts(lanes)
+    declared = sorted(needed.union(*(needs for _, needs in parts)))
     repeats = [
         _REPEAT.replace("NAME", name).replace("EACH", each).replace("STEP", step) for name, each, step in REPEATS
     ]
-    texts = [*declared, *(text for text, _ in parts), *repeats, _EXECUTE, _RUN, _gemm(), _SEQUENCE, _UNLIKELY]
+    texts = [
+        *declared,
+        *(text for text, _ in parts),
+        *repeats,
+        _EXECUTE,
+        _RUN,
+        _gemm(),
+        *products,
+        _SEQUENCE,
+        _UNLIKELY,
+    ]
     return "\n".join(texts).replace("SCALAR", lanes.scalar)
 
 
@@ -61,7 +73,7 @@ def _elementwise(lanes: Lanes, name: str, kernel: Kernel) -> tuple[str, set[str]
 def _fill(lanes: Lanes) -> tuple[str, set[str]]:
     writer = Writer(lanes)
     value = writer.put(f"load {lanes.scalar}, ptr %a, align {lanes.bytes}")
-    every = Vector(writer, _splat(writer, lanes.scalar, value))
+    every = Vector(writer, writer.splat(lanes.scalar, value))
     _over(writer, lambda load: every)
     return _define("fill", writer)
 
@@ -74,16 +86,7 @@ def _over(writer: Writer, body: Callable[[Load], Vector]) -> None:
         def load(base: str) -> Vector:
             return Loaded(writer, lambda: _load(writer, base, index, mask, 1.0).name)
 
-        result = body(load).name
-        place = writer.put(f"getelementptr {lanes.scalar}, ptr %out, i64 {index}")
-        if mask is None:
-            lines.append(f"  store {lanes.vector} {result}, ptr {place}, align {lanes.bytes}")
-        else:
-            writer.declared.add(
-                f"declare void @llvm.masked.store.{lanes.suffix}.p0({lanes.vector}, ptr, i32, {lanes.truths})"
-            )
-            arguments = f"{lanes.vector} {result}, ptr {place}, i32 {lanes.bytes}, {lanes.truths} {mask}"
-            lines.append(f"  call void @llvm.masked.store.{lanes.suffix}.p0({arguments})")
+        writer.store(writer.element("%out", index), body(load), mask)
 
     lines.append(f"  %whole = and i64 %n, -{lanes.count}")
     lines.append("  %left = sub i64 %n, %whole")
@@ -102,34 +105,14 @@ def _over(writer: Writer, body: Callable[[Load], Vector]) -> None:
     lines.append("  %some = icmp ne i64 %left, 0")
     lines.append("  br i1 %some, label %last, label %done")
     writer.label("last")
-    at("%whole", _mask(writer, "%left"))
+    at("%whole", writer.first("%left"))
     lines.append("  br label %done")
     writer.label("done")
     lines.append("  ret void")
 
 
 def _load(writer: Writer, base: str, index: str, mask: str | None, beyond: float) -> Vector:
-    lanes = writer.lanes
-    place = writer.put(f"getelementptr {lanes.scalar}, ptr {base}, i64 {index}")
-    if mask is None:
-        return Vector(writer, writer.put(f"load {lanes.vector}, ptr {place}, align {lanes.bytes}"))
-    name = f"@llvm.masked.load.{lanes.suffix}.p0"
-    writer.declared.add(f"declare {lanes.vector} {name}(ptr, i32, {lanes.truths}, {lanes.vector})")
-    rest = f"{lanes.truths} {mask}, {lanes.vector} {writer.constant(beyond).name}"
-    return Vector(writer, writer.put(f"call {lanes.vector} {name}(ptr {place}, i32 {lanes.bytes}, {rest})"))
-
-
-def _splat(writer: Writer, scalar: str, value: str) -> str:
-    kind = f"<{writer.lanes.count} x {scalar}>"
-    first = writer.put(f"insertelement {kind} poison, {scalar} {value}, i32 0")
-    return writer.put(f"shufflevector {kind} {first}, {kind} poison, <{writer.lanes.count} x i32> zeroinitializer")
-
-
-def _mask(writer: Writer, left: str) -> str:
-    """The first `left` lanes."""
-    numbers = ", ".join(f"i64 {k}" for k in range(writer.lanes.count))
-    every = _splat(writer, "i64", left)
-    return writer.put(f"icmp ult <{writer.lanes.count} x i64> <{numbers}>, {every}")
+    return writer.load(writer.element(base, index), mask, beyond)
 
 
 Combine = Callable[[Vector, Vector], Vector]
@@ -149,7 +132,7 @@ def _reduction(lanes: Lanes, name: str, start: float, combine: Combine, across: 
     neutral = writer.constant(start).name
     lines.append(f"  %whole = and i64 %width, -{lanes.count}")
     lines.append("  %left = sub i64 %width, %whole")
-    mask = _mask(writer, "%left")
+    mask = writer.first("%left")
     lines.append("  %empty = icmp eq i64 %n, 0")
     lines.append("  br i1 %empty, label %done, label %row")
     writer.label("row")

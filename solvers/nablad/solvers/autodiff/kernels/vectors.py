@@ -79,6 +79,9 @@ class Writer:
         self.lines.append(f"  {name} = {text}")
         return name
 
+    def do(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
     def label(self, name: str) -> None:
         self.lines.append(f"{name}:")
         self.block = name
@@ -86,6 +89,42 @@ class Writer:
     def call(self, result: str, name: str, *arguments: tuple[str, str]) -> str:
         self.declared.add(f"declare {result} @{name}({', '.join(kind for kind, _ in arguments)})")
         return self.put(f"call {result} @{name}({', '.join(f'{kind} {value}' for kind, value in arguments)})")
+
+    def element(self, base: str, index: str) -> str:
+        """The address of one of the numbers that lie from `base` on."""
+        return self.put(f"getelementptr {self.lanes.scalar}, ptr {base}, i64 {index}")
+
+    def splat(self, scalar: str, value: str) -> str:
+        """The value in every lane."""
+        kind = f"<{self.lanes.count} x {scalar}>"
+        one = self.put(f"insertelement {kind} poison, {scalar} {value}, i32 0")
+        return self.put(f"shufflevector {kind} {one}, {kind} poison, <{self.lanes.count} x i32> zeroinitializer")
+
+    def first(self, left: str) -> str:
+        """A mask of the first `left` lanes."""
+        numbers = ", ".join(f"i64 {k}" for k in range(self.lanes.count))
+        return self.put(f"icmp ult <{self.lanes.count} x i64> <{numbers}>, {self.splat('i64', left)}")
+
+    def load(self, place: str, mask: str | None, beyond: float = 0.0) -> Vector:
+        """The vector that lies there; under a mask nothing else is read, and other lanes are `beyond`."""
+        lanes = self.lanes
+        if mask is None:
+            return Vector(self, self.put(f"load {lanes.vector}, ptr {place}, align {lanes.bytes}"))
+        name = f"@llvm.masked.load.{lanes.suffix}.p0"
+        self.declared.add(f"declare {lanes.vector} {name}(ptr, i32, {lanes.truths}, {lanes.vector})")
+        rest = f"{lanes.truths} {mask}, {lanes.vector} {self.constant(beyond).name}"
+        return Vector(self, self.put(f"call {lanes.vector} {name}(ptr {place}, i32 {lanes.bytes}, {rest})"))
+
+    def store(self, place: str, value: Vector, mask: str | None) -> None:
+        """Puts the vector there; under a mask nothing else is written."""
+        lanes = self.lanes
+        if mask is None:
+            self.do(f"store {lanes.vector} {value.name}, ptr {place}, align {lanes.bytes}")
+            return
+        name = f"@llvm.masked.store.{lanes.suffix}.p0"
+        self.declared.add(f"declare void {name}({lanes.vector}, ptr, i32, {lanes.truths})")
+        arguments = f"{lanes.vector} {value.name}, ptr {place}, i32 {lanes.bytes}, {lanes.truths} {mask}"
+        self.do(f"call void {name}({arguments})")
 
     def constant(self, value: float) -> Vector:
         lanes = self.lanes

@@ -1,0 +1,196 @@
+r"""Products of matrices by register tiles, for a second factor that fits the second-level cache.
+
+C = A B or C += A B with A (m, k) in row order and B (k, n) of any strides. A network's layer has many rows and some ten
+to a hundred columns, and a general BLAS, made for large matrices, spends a good part of such a product on copying A
+into its own order. Here A is read where it lies: a tile of ROWS rows and one vector of columns of C stays in registers
+while k is gone through, ROWS numbers of A, each spread over a vector, times one vector of B for each step. B alone is
+copied, into panels of one vector's width, DEPTH x BREADTH elements at a time, which is little beside m rows. The tile
+is the one of BLIS on this kind of processor, the blocking Goto's without the copy of A (Goto and van de Geijn 2008; Van
+Zee and van de Geijn 2015).
+
+Every element of C is a sum over k in order, DEPTH terms at a time, each added by one fused multiply-add: it depends
+on its row of A and its column of B alone, not on m or n.
+
+Cost: m k n fused multiply-adds, a vector's width of columns at once; columns beyond n are computed for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nablad.solvers.autodiff.kernels.vectors import Lanes, Vector, Writer
+
+ROWS = 6
+"""Of a tile: with two registers for a vector twelve sums, two for B and one for A are what the processor has."""
+DEPTH = 256
+BREADTH_BYTES = 1024
+"""Of a panel's row: with DEPTH, a quarter of a megabyte on the stack."""
+FIELDS = ("out", "out.row", "a", "a.row", "b", "b.row", "b.column", "m", "n", "k", "adds")
+"""Of a task, in this order: addresses; distances in elements; sizes; whether to add to what is there."""
+_ADDRESSES = ("out", "a", "b")
+_TILE = "ptr %out, i64 %out.row, ptr %a, i64 %a.row, ptr %b, i64 %k, i64 %left, i1 %adds"
+
+
+def texts(lanes: Lanes) -> tuple[list[str], set[str]]:
+    """The functions, of which `tiles` is the one to call with a task's address; and what they declare."""
+    functions = [_tile(lanes, rows) for rows in range(1, ROWS + 1)]
+    functions.append(_tiles(lanes))
+    names = ", ".join(f"ptr @tile.{rows}" for rows in range(1, ROWS + 1))
+    table = f"@tile.by.rows = internal constant [{ROWS} x ptr] [{names}]"
+    return [text for text, _ in functions] + [table], set().union(*(needs for _, needs in functions))
+
+
+def _tile(lanes: Lanes, rows: int) -> tuple[str, set[str]]:
+    """Some rows and at most a vector of columns: `left` of them are there."""
+    writer = Writer(lanes)
+    put, do = writer.put, writer.do
+    starts = [writer.element("%a", put(f"mul i64 %a.row, {i}")) for i in range(rows)]
+    do("br label %loop")
+    writer.label("loop")
+    do("%j = phi i64 [ 0, %entry ], [ %next, %loop ]")
+    for i in range(rows):
+        do(f"%so.far.{i} = phi {lanes.vector} [ zeroinitializer, %entry ], [ %sum.{i}, %loop ]")
+    place = writer.element("%b", put(f"mul i64 %j, {lanes.count}"))
+    b = put(f"load {lanes.vector}, ptr {place}, align {lanes.bytes}")
+    fma = f"llvm.fma.{lanes.suffix}"
+    writer.declared.add(f"declare {lanes.vector} @{fma}({', '.join([lanes.vector] * 3)})")
+    for i, start in enumerate(starts):
+        a = put(f"load {lanes.scalar}, ptr {writer.element(start, '%j')}, align {lanes.bytes}")
+        arguments = ", ".join(f"{lanes.vector} {x}" for x in (writer.splat(lanes.scalar, a), b, f"%so.far.{i}"))
+        do(f"%sum.{i} = call {lanes.vector} @{fma}({arguments})")
+    do("%next = add i64 %j, 1")
+    do("%more = icmp ult i64 %next, %k")
+    do("br i1 %more, label %loop, label %write")
+    writer.label("write")
+    places = [writer.element("%out", put(f"mul i64 %out.row, {i}")) for i in range(rows)]
+    sums = [Vector(writer, f"%sum.{i}") for i in range(rows)]
+    do(f"%whole = icmp uge i64 %left, {lanes.count}")
+    do("br i1 %whole, label %all, label %some")
+    writer.label("all")
+    _write(writer, places, sums, None)
+    writer.label("some")
+    _write(writer, places, sums, writer.first("%left"))
+    return f"define internal void @tile.{rows}({_TILE}) {{\nentry:\n" + "\n".join(writer.lines) + "\n}", writer.declared
+
+
+def _write(writer: Writer, places: list[str], sums: list[Vector], mask: str | None) -> None:
+    kind = writer.block
+    writer.do(f"br i1 %adds, label %{kind}.add, label %{kind}.set")
+    for adds in (True, False):
+        writer.label(f"{kind}.{'add' if adds else 'set'}")
+        for place, total in zip(places, sums, strict=True):
+            writer.store(place, total + writer.load(place, mask) if adds else total, mask)
+        writer.do("ret void")
+
+
+def _tiles(lanes: Lanes) -> tuple[str, set[str]]:
+    writer = Writer(lanes)
+    put, do, element, count = writer.put, writer.do, writer.element, lanes.count
+    breadth = BREADTH_BYTES // lanes.bytes
+    panels = put(f"alloca [{DEPTH * breadth} x {lanes.scalar}], align 64")
+    field = {}
+    for place, name in enumerate(FIELDS):
+        at = put(f"getelementptr i64, ptr %task, i64 {place}")
+        field[name] = put(f"load {'ptr' if name in _ADDRESSES else 'i64'}, ptr {at}")
+    gapless = put(f"icmp eq i64 {field['b.column']}, 1")
+    adds = put(f"icmp ne i64 {field['adds']}, 0")
+    with each(writer, "0", field["n"], breadth) as j0:
+        columns = _least(writer, put(f"sub i64 {field['n']}, {j0}"), str(breadth))
+        with each(writer, "0", field["k"], DEPTH) as k0:
+            depth = _least(writer, put(f"sub i64 {field['k']}, {k0}"), str(DEPTH))
+            corner = element(field["b"], put(f"mul i64 {k0}, {field['b.row']}"))
+            corner = element(corner, put(f"mul i64 {j0}, {field['b.column']}"))
+            with when(writer, gapless):
+                _pack_rows(writer, panels, corner, field["b.row"], depth, columns)
+            with when(writer, put(f"xor i1 {gapless}, true")):
+                _pack_columns(writer, panels, corner, field["b.row"], field["b.column"], depth, columns)
+            later = put(f"icmp ne i64 {k0}, 0")
+            adding = put(f"or i1 {adds}, {later}")
+            with each(writer, "0", field["m"], ROWS) as i0:
+                rows = _least(writer, put(f"sub i64 {field['m']}, {i0}"), str(ROWS))
+                which = put(f"sub i64 {rows}, 1")
+                tile = put(f"load ptr, ptr {put(f'getelementptr ptr, ptr @tile.by.rows, i64 {which}')}")
+                a = element(element(field["a"], put(f"mul i64 {i0}, {field['a.row']}")), k0)
+                out = element(element(field["out"], put(f"mul i64 {i0}, {field['out.row']}")), j0)
+                with each(writer, "0", columns, count) as j:
+                    panel = element(panels, put(f"mul i64 {j}, {depth}"))
+                    left = put(f"sub i64 {columns}, {j}")
+                    do(
+                        f"call void {tile}(ptr {element(out, j)}, i64 {field['out.row']}, ptr {a}, "
+                        f"i64 {field['a.row']}, ptr {panel}, i64 {depth}, i64 {left}, i1 {adding})"
+                    )
+    do("ret void")
+    return "define void @tiles(ptr %task) {\nentry:\n" + "\n".join(writer.lines) + "\n}", writer.declared
+
+
+def _pack_rows(writer: Writer, panels: str, corner: str, row: str, depth: str, columns: str) -> None:
+    """Panels from rows without gaps, row by row, as memory likes to be read; zeros beyond the last column."""
+    put, count = writer.put, writer.lanes.count
+    whole = put(f"and i64 {columns}, -{count}")
+    left = put(f"sub i64 {columns}, {whole}")
+    mask, ragged = writer.first(left), put(f"icmp ne i64 {left}, 0")
+    with each(writer, "0", depth, 1) as k:
+        source = writer.element(corner, put(f"mul i64 {k}, {row}"))
+        target = writer.element(panels, put(f"mul i64 {k}, {count}"))
+        with each(writer, "0", whole, count) as j:
+            panel = writer.element(target, put(f"mul i64 {j}, {depth}"))
+            writer.store(panel, writer.load(writer.element(source, j), None), None)
+        with when(writer, ragged):
+            panel = writer.element(target, put(f"mul i64 {whole}, {depth}"))
+            writer.store(panel, writer.load(writer.element(source, whole), mask), None)
+
+
+def _pack_columns(writer: Writer, panels: str, corner: str, row: str, column: str, depth: str, columns: str) -> None:
+    """Panels from a matrix of any strides, column by column, number by number."""
+    put, lanes = writer.put, writer.lanes
+    across = put(f"mul i64 {depth}, {lanes.count}")
+    rounded = put(f"add i64 {columns}, {lanes.count - 1}")
+    with each(writer, "0", put(f"and i64 {rounded}, -{lanes.count}"), 1) as j:
+        panel = put(f"udiv i64 {j}, {lanes.count}")
+        lane = put(f"urem i64 {j}, {lanes.count}")
+        target = writer.element(writer.element(panels, put(f"mul i64 {panel}, {across}")), lane)
+        there = put(f"icmp ult i64 {j}, {columns}")
+        with when(writer, there):
+            source = writer.element(corner, put(f"mul i64 {j}, {column}"))
+            with each(writer, "0", depth, 1) as k:
+                x = put(f"load {lanes.scalar}, ptr {writer.element(source, put(f'mul i64 {k}, {row}'))}")
+                place = writer.element(target, put(f"mul i64 {k}, {lanes.count}"))
+                writer.do(f"store {lanes.scalar} {x}, ptr {place}")
+        with when(writer, put(f"xor i1 {there}, true")), each(writer, "0", depth, 1) as k:
+            place = writer.element(target, put(f"mul i64 {k}, {lanes.count}"))
+            writer.do(f"store {lanes.scalar} 0.0, ptr {place}")
+
+
+def _least(writer: Writer, x: str, y: str) -> str:
+    return writer.put(f"select i1 {writer.put(f'icmp slt i64 {x}, {y}')}, i64 {x}, i64 {y}")
+
+
+@contextmanager
+def each(writer: Writer, start: str, stop: str, step: int) -> Iterator[str]:
+    """What is written within is done for i = start, start + step, ... below stop; gives i."""
+    name, before = writer.fresh("loop")[1:], writer.block
+    writer.do(f"br label %{name}.test")
+    writer.label(f"{name}.test")
+    head = len(writer.lines)
+    writer.lines.append("")
+    more = writer.put(f"icmp slt i64 %{name}.i, {stop}")
+    writer.do(f"br i1 {more}, label %{name}.body, label %{name}.end")
+    writer.label(f"{name}.body")
+    yield f"%{name}.i"
+    following = writer.put(f"add i64 %{name}.i, {step}")
+    # Which block closes the loop is known only now.
+    writer.lines[head] = f"  %{name}.i = phi i64 [ {start}, %{before} ], [ {following}, %{writer.block} ]"
+    writer.do(f"br label %{name}.test")
+    writer.label(f"{name}.end")
+
+
+@contextmanager
+def when(writer: Writer, truth: str) -> Iterator[None]:
+    """What is written within is done where the truth holds."""
+    name = writer.fresh("when")[1:]
+    writer.do(f"br i1 {truth}, label %{name}.so, label %{name}.on")
+    writer.label(f"{name}.so")
+    yield
+    writer.do(f"br label %{name}.on")
+    writer.label(f"{name}.on")
