@@ -10,7 +10,8 @@ then one under a mask, so that nothing beyond n is read or written.
     add_rows                the same sum added to out[r]
 
 `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
-(gemm.py); `sequence` makes several such calls (sequence.py).
+(gemm.py); `sequence` makes several such calls (sequence.py); `twofold`, for float64 alone, sums in twice the precision
+(twofold.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ import inspect
 from collections.abc import Callable
 
 from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, Kernel
-from nablad.solvers.autodiff.kernels.vectors import Lanes, Loaded, Truth, Vector, Writer
+from nablad.solvers.autodiff.kernels.twofold import twofold
+from nablad.solvers.autodiff.kernels.vectors import (
+    Lanes,
+    Loaded,
+    Truth,
+    Vector,
+    Writer,
+    first_lanes,
+    load_vector,
+    splat,
+)
 
 ARGUMENTS = "ptr %out, ptr %a, ptr %b, ptr %c, i64 %n, i64 %width"
 
@@ -33,6 +44,8 @@ def module(lanes: Lanes) -> str:
     parts = [_elementwise(lanes, name, kernel) for name, kernel in kernels.items()]
     parts.append(_fill(lanes))
     parts += [_reduction(lanes, name, *row) for name, row in REDUCTIONS.items()]
+    if lanes.name == "float64":
+        parts.append(twofold(lanes))
     declared = sorted(set().union(*(needs for _, needs in parts)))
     repeats = [
         _REPEAT.replace("NAME", name).replace("EACH", each).replace("STEP", step) for name, each, step in REPEATS
@@ -61,7 +74,7 @@ def _elementwise(lanes: Lanes, name: str, kernel: Kernel) -> tuple[str, set[str]
 def _fill(lanes: Lanes) -> tuple[str, set[str]]:
     writer = Writer(lanes)
     value = writer.put(f"load {lanes.scalar}, ptr %a, align {lanes.bytes}")
-    every = Vector(writer, _splat(writer, lanes.scalar, value))
+    every = Vector(writer, splat(writer, lanes.scalar, value))
     _over(writer, lambda load: every)
     return _define("fill", writer)
 
@@ -72,7 +85,7 @@ def _over(writer: Writer, body: Callable[[Load], Vector]) -> None:
 
     def at(index: str, mask: str | None) -> None:
         def load(base: str) -> Vector:
-            return Loaded(writer, lambda: _load(writer, base, index, mask, 1.0).name)
+            return Loaded(writer, lambda: load_vector(writer, base, index, mask, 1.0).name)
 
         result = body(load).name
         place = writer.put(f"getelementptr {lanes.scalar}, ptr %out, i64 {index}")
@@ -102,34 +115,10 @@ def _over(writer: Writer, body: Callable[[Load], Vector]) -> None:
     lines.append("  %some = icmp ne i64 %left, 0")
     lines.append("  br i1 %some, label %last, label %done")
     writer.label("last")
-    at("%whole", _mask(writer, "%left"))
+    at("%whole", first_lanes(writer, "%left"))
     lines.append("  br label %done")
     writer.label("done")
     lines.append("  ret void")
-
-
-def _load(writer: Writer, base: str, index: str, mask: str | None, beyond: float) -> Vector:
-    lanes = writer.lanes
-    place = writer.put(f"getelementptr {lanes.scalar}, ptr {base}, i64 {index}")
-    if mask is None:
-        return Vector(writer, writer.put(f"load {lanes.vector}, ptr {place}, align {lanes.bytes}"))
-    name = f"@llvm.masked.load.{lanes.suffix}.p0"
-    writer.declared.add(f"declare {lanes.vector} {name}(ptr, i32, {lanes.truths}, {lanes.vector})")
-    rest = f"{lanes.truths} {mask}, {lanes.vector} {writer.constant(beyond).name}"
-    return Vector(writer, writer.put(f"call {lanes.vector} {name}(ptr {place}, i32 {lanes.bytes}, {rest})"))
-
-
-def _splat(writer: Writer, scalar: str, value: str) -> str:
-    kind = f"<{writer.lanes.count} x {scalar}>"
-    first = writer.put(f"insertelement {kind} poison, {scalar} {value}, i32 0")
-    return writer.put(f"shufflevector {kind} {first}, {kind} poison, <{writer.lanes.count} x i32> zeroinitializer")
-
-
-def _mask(writer: Writer, left: str) -> str:
-    """The first `left` lanes."""
-    numbers = ", ".join(f"i64 {k}" for k in range(writer.lanes.count))
-    every = _splat(writer, "i64", left)
-    return writer.put(f"icmp ult <{writer.lanes.count} x i64> <{numbers}>, {every}")
 
 
 Combine = Callable[[Vector, Vector], Vector]
@@ -149,7 +138,7 @@ def _reduction(lanes: Lanes, name: str, start: float, combine: Combine, across: 
     neutral = writer.constant(start).name
     lines.append(f"  %whole = and i64 %width, -{lanes.count}")
     lines.append("  %left = sub i64 %width, %whole")
-    mask = _mask(writer, "%left")
+    mask = first_lanes(writer, "%left")
     lines.append("  %empty = icmp eq i64 %n, 0")
     lines.append("  br i1 %empty, label %done, label %row")
     writer.label("row")
@@ -162,14 +151,14 @@ def _reduction(lanes: Lanes, name: str, start: float, combine: Combine, across: 
     lines.append("  %i = phi i64 [ 0, %row ], [ %next, %loop ]")
     lines.append(f"  %so.far = phi {lanes.vector} [ {neutral}, %row ], [ SUM, %loop ]")
     place = len(lines) - 1
-    total = combine(Vector(writer, "%so.far"), _load(writer, "%base", "%i", None, start)).name
+    total = combine(Vector(writer, "%so.far"), load_vector(writer, "%base", "%i", None, start)).name
     lines[place] = lines[place].replace("SUM", total)
     lines.append(f"  %next = add i64 %i, {lanes.count}")
     lines.append("  %more = icmp ult i64 %next, %whole")
     lines.append("  br i1 %more, label %loop, label %last")
     writer.label("last")
     lines.append(f"  %before = phi {lanes.vector} [ {neutral}, %row ], [ {total}, %loop ]")
-    final = combine(Vector(writer, "%before"), _load(writer, "%base", "%whole", mask, start)).name
+    final = combine(Vector(writer, "%before"), load_vector(writer, "%base", "%whole", mask, start)).name
     first = [(lanes.scalar, "0.0")] if across == "fadd" else []
     result = writer.call(lanes.scalar, f"llvm.vector.reduce.{across}.{lanes.suffix}", *first, (lanes.vector, final))
     to = writer.put(f"getelementptr {lanes.scalar}, ptr %out, i64 %r")

@@ -324,3 +324,29 @@ class Loaded(Vector):
 
 def _vector(writer: Writer, value: Vector | float) -> Vector:
     return value if isinstance(value, Vector) else writer.constant(float(value))
+
+
+def load_vector(writer: Writer, base: str, index: str, mask: str | None, beyond: float) -> Vector:
+    """The vector at base[index]; under a mask nothing is read of other lanes, they are `beyond`."""
+    lanes = writer.lanes
+    place = writer.put(f"getelementptr {lanes.scalar}, ptr {base}, i64 {index}")
+    if mask is None:
+        return Vector(writer, writer.put(f"load {lanes.vector}, ptr {place}, align {lanes.bytes}"))
+    name = f"@llvm.masked.load.{lanes.suffix}.p0"
+    writer.declared.add(f"declare {lanes.vector} {name}(ptr, i32, {lanes.truths}, {lanes.vector})")
+    rest = f"{lanes.truths} {mask}, {lanes.vector} {writer.constant(beyond).name}"
+    return Vector(writer, writer.put(f"call {lanes.vector} {name}(ptr {place}, i32 {lanes.bytes}, {rest})"))
+
+
+def splat(writer: Writer, scalar: str, value: str) -> str:
+    """The value in every lane."""
+    kind = f"<{writer.lanes.count} x {scalar}>"
+    first = writer.put(f"insertelement {kind} poison, {scalar} {value}, i32 0")
+    return writer.put(f"shufflevector {kind} {first}, {kind} poison, <{writer.lanes.count} x i32> zeroinitializer")
+
+
+def first_lanes(writer: Writer, left: str) -> str:
+    """The first `left` lanes."""
+    numbers = ", ".join(f"i64 {k}" for k in range(writer.lanes.count))
+    every = splat(writer, "i64", left)
+    return writer.put(f"icmp ult <{writer.lanes.count} x i64> <{numbers}>, {every}")
