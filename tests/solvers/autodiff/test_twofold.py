@@ -8,11 +8,25 @@ import numpy as np
 import pytest
 
 from nablad.solvers import Expression, LeastSquares
+from nablad.solvers.autodiff import twofold
+from nablad.solvers.autodiff.kernels.native import available
 from nablad.solvers.autodiff.twofold import TwofoldFold, total, two_product, two_sum
 
 RNG = np.random.default_rng(4)
 A = RNG.standard_normal(200) * 10.0 ** RNG.integers(-20, 20, 200)
 B = RNG.standard_normal(200) * 10.0 ** RNG.integers(-20, 20, 200)
+
+
+@pytest.fixture(
+    params=[
+        "numpy",
+        pytest.param("native", marks=pytest.mark.skipif(not available(), reason="this process has no kernels")),
+    ],
+    autouse=True,
+)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to sum."""
+    monkeypatch.setattr(twofold, "available", lambda: request.param == "native")
 
 
 def exact_gradient(design: np.ndarray, response: np.ndarray, theta: np.ndarray) -> list[Fraction]:

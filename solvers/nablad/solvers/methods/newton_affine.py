@@ -31,13 +31,13 @@ be held in 53 bits, Wampler's x^5 of whole numbers can.
 Within bounds the minimizer in the box is found from the triangle by its active set (linalg/box.py): finite, and exact
 to the digits of QR on the face it ends on. Its correction is another QR, and another look at the face.
 
-Cost: one pass over the rows for QR (2 N p^2), one value and gradient per iteration (4 N p), and about 60 N p for each
-refined gradient, of which there are two or three. Where J has more than CHEAP_ENTRIES and a condition below 1e6 neither
-is needed. J'J comes from one pass at a fifth of QR's time (N p^2 operations, and faster ones), and with it value and
-gradient at the start. A step from its Cholesky factor and up to three corrections by the true residual leave the error
-that QR leaves (linalg/normal_equations.py): three passes in all, or four. Without the first correction it is a digit
-more, even at a condition of 10. The condition is estimated from the factor, which tells it well up to 1e7. Beyond 1e6
-that pass was in vain, a tenth of what follows, and QR begins.
+Cost: one pass over the rows for QR (2 N p^2), one value and gradient per iteration (4 N p), and 21 N p for each
+refined gradient (60 without native kernels), of which there are two or three. Where J has more than CHEAP_ENTRIES and
+a condition below 1e6 neither is needed. J'J comes from one pass at a fifth of QR's time (N p^2 operations, and faster
+ones), and with it value and gradient at the start. A step from its Cholesky factor and up to three corrections by the
+true residual leave the error that QR leaves (linalg/normal_equations.py): three passes in all, or four. Without the
+first correction it is a digit more, even at a condition of 10. The condition is estimated from the factor, which tells
+it well up to 1e7. Beyond 1e6 that pass was in vain, a tenth of what follows, and QR begins.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ BACKWARD_MARGIN = 16.0
 SEMINORMAL_CONDITION = 1e6
 """Up to this condition kappa^2 eps < 1e-3, and the seminormal equations' correction is as good as QR's."""
 CHEAP_ENTRIES = 100_000
-"""Up to so many entries of J a refined gradient takes less than ten milliseconds."""
+"""Up to so many entries of J a refined gradient takes less than ten milliseconds, even without native kernels."""
 WORTHWHILE_CONDITION = 1e6
 """From here on plain precision may leave fewer than ten digits, fewer than five where the residual is large. Below it
 p kappa^2 eps is a hundredth at most, and Cholesky's factor with corrections is as good as QR."""

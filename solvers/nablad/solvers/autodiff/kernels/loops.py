@@ -10,7 +10,8 @@ then one under a mask, so that nothing beyond n is read or written.
     add_rows                the same sum added to out[r]
 
 `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
-(gemm.py), `tiles` multiplies itself (tiles.py); `sequence` makes several such calls (sequence.py).
+(gemm.py), `tiles` multiplies itself (tiles.py); `sequence` makes several such calls (sequence.py); `twofold`, for
+float64 alone, sums in twice the precision (twofold.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable
 
 from nablad.solvers.autodiff.kernels import tiles
 from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, Kernel
+from nablad.solvers.autodiff.kernels.twofold import twofold
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Loaded, Truth, Vector, Writer
 
 ARGUMENTS = "ptr %out, ptr %a, ptr %b, ptr %c, i64 %n, i64 %width"
@@ -34,6 +36,8 @@ def module(lanes: Lanes) -> str:
     parts = [_elementwise(lanes, name, kernel) for name, kernel in kernels.items()]
     parts.append(_fill(lanes))
     parts += [_reduction(lanes, name, *row) for name, row in REDUCTIONS.items()]
+    if lanes.name == "float64":
+        parts.append(twofold(lanes))
     products, needed = tiles.texts(lanes)
     declared = sorted(needed.union(*(needs for _, needs in parts)))
     repeats = [
