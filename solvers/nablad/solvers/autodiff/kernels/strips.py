@@ -11,8 +11,9 @@ columns of a data base, numexpr with arrays). An operand is one of
     scalar    ()        filled into a strip before the first
 
 and a result is full, written where it belongs; a column, reduced over each row; or a row or a scalar, added up strip by
-strip into as many partial sums as a strip has elements, which are added together at the end, halves upon halves. So the
-order of every sum depends on R and W alone.
+strip into as many partial sums as a strip has elements, which are added together at the end, halves upon halves. Where
+one strip is all and nothing is stretched, it is one row, and a sum is that row's. So the order of every sum depends on
+R and W alone.
 
 A `StripProgram` is known when a graph is compiled, a `Task` once its arrays are: the numbers that `run` of loops.py
 reads. Cost: a call of some nanoseconds for each op and strip.
@@ -74,9 +75,17 @@ class StripProgram:
         """Whether rows are reduced otherwise than by adding up, so that each must be whole in its strip."""
         return any(code.function == "max_rows" for code in self.code)
 
+    @cached_property
+    def alike(self) -> bool:
+        """Whether rows and columns are all the same to it: nothing is stretched, repeated or summed along one alone."""
+        return not {"row", "column"}.intersection(self.operands + self.results) and not self.reduces
+
     def layout(self, rows: int) -> Layout:
         shape = concrete(self.shape, rows)
-        return _layout(math.prod(shape[: self.split]), math.prod(shape[self.split :]), self.reduces)
+        down, across = math.prod(shape[: self.split]), math.prod(shape[self.split :])
+        if self.alike and 0 < down * across <= STRIP:
+            return Layout(1, down * across, 1, down * across)
+        return _layout(down, across, self.reduces)
 
     def arena(self, rows: int) -> int:
         """Elements of scratch memory, for so many rows or fewer: fewer may make longer strips, up to STRIP."""
@@ -108,7 +117,7 @@ def _layout(rows: int, width: int, whole: bool) -> Layout:
     if width > STRIP:
         return Layout(rows, width, 1, width if whole else STRIP)
     strip = 1
-    while 2 * strip * max(width, 1) <= STRIP:
+    while strip < rows and 2 * strip * max(width, 1) <= STRIP:
         strip *= 2
     return Layout(rows, width, strip, max(width, 1))
 
@@ -220,6 +229,11 @@ class Task:
                 extent = BY_ROWS if code.by_rows else BY_ALL
                 body.append((code.function, values[code.out], inputs, extent, 0))
                 continue
+            kind = program.results[code.out - len(program.operands)]
+            if kind == "scalar" and layout.rows == 1 and layout.width <= layout.piece:
+                # One strip that is one row: there is nothing to be added up over strips.
+                body.append(("sum_rows", values[code.out], inputs, BY_ROWS, 0))
+                continue
             start = self._scratch(layout.sum_elements)
             total = self._at(start)
             # Where a row has several pieces, each has its own part of the sums.
@@ -227,7 +241,6 @@ class Task:
             before.append(("fill", total, [zero], CONSTANT, layout.sum_elements))
             body.append(("add", running, [running, *inputs], BY_ALL, 0))
             after += self._folded(start, total)
-            kind = program.results[code.out - len(program.operands)]
             final = ("copy", layout.width) if kind == "row" else ("sum_rows", 1)
             after.append((final[0], values[code.out], [total], CONSTANT, final[1]))
         return before, body, after
