@@ -148,6 +148,9 @@ class GraphObjective:
             hessian = 2.0 * self._fold(theta, fold).jtj
         elif self._compiled.second_order is not None:
             return self._run("second_order", theta)[2]
+        elif self._compiled.entries is not None:
+            _, places = self._compiled.entries
+            return np.array(self._run("entries", theta), self.dtype)[places]
         elif self._compiled.layered is not None:
             return self._layers("hessian", self._compiled.layered).hessian(self._parameters(theta))
         else:

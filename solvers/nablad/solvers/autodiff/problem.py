@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.expressions import Graph, Node, Symbol, topological
 from nablad.expressions import symbols as s
@@ -21,6 +22,7 @@ from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batches import is_sum_over_rows
 from nablad.solvers.autodiff.batching import batch
 from nablad.solvers.autodiff.blocks import Program, compile_program, plan_program
+from nablad.solvers.autodiff.entries import MOST_PARAMETERS, elements_of, entries_of, slopes_of
 from nablad.solvers.autodiff.layered import Layered, compile_gram, compile_layered, jacobian_by_rows
 from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.ops import MEANING
@@ -154,6 +156,27 @@ class Compiled:
             return None
         with self._lock:
             return self._programs.setdefault("second_order", program)
+
+    @cached_property
+    def entries(self) -> tuple[Program, NDArray[np.intp]] | None:
+        """The Hessian entry by entry, and for each place (i, j) which of the program's results stands there; None
+        where theta is not read by elements, or the entries are too many."""
+        problem = self.problem
+        if problem.size > MOST_PARAMETERS or problem.objective.shape != ():
+            return None
+        with self._lock, collection_put_off():
+            first = self._simplify("value_and_gradient", _value_and_gradient(self))
+            elements = elements_of(first, problem.parameters)
+            slopes = None if elements is None else slopes_of(first.outputs[1])
+            if elements is None or slopes is None:
+                return None
+            entries = entries_of(slopes, elements)
+            if entries is None:
+                return None
+            known = dict(self._simplified)
+            known.update(zip(first.nodes, first.nodes, strict=True))
+            program = plan_program(simplify(self.graph(entries.nodes), known), self.dtype)
+            return self._programs.setdefault("entries", program), np.array(entries.places, np.intp)
 
     @cached_property
     def layered(self) -> Layered | None:
