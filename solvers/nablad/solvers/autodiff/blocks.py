@@ -15,18 +15,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.expressions import Graph, Node, input_node
 from nablad.expressions.dimension import concrete, row_size, rows_axis
-from nablad.solvers.autodiff.ops import Array
-from nablad.solvers.autodiff.plan import Plan, Workspace, compile_plan
+from nablad.solvers.autodiff.kernels.sequence import NativeSequence, sequenced
+from nablad.solvers.autodiff.ops import Array, Instruction
+from nablad.solvers.autodiff.plan import Plan, Workspace, collected, compile_plan
 from nablad.solvers.autodiff.rows import RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import Source, generate
@@ -190,6 +191,8 @@ class Evaluator:
     `data` maps the names of the inputs with rows to arrays. `checkpoint` is called before every block, in the thread
     that runs it; what it raises ends the evaluation, and the evaluator may be used again. Where the rows are drawn from
     a `population` of so many, the graph's number of rows is that, and sums over rows are scaled up to it.
+
+    Of a graph whose outputs are numbers, `places` may tell where each of them belongs in one array.
     """
 
     def __init__(
@@ -200,6 +203,7 @@ class Evaluator:
         checkpoint: Callable[[], None] | None = None,
         threads: int = 1,
         population: int | None = None,
+        places: NDArray[np.intp] | None = None,
     ) -> None:
         self.program = program
         self._rows = rows
@@ -228,6 +232,16 @@ class Evaluator:
         summed = [concrete(x.shape, rows) for x in program.body.graph.outputs[: program.sums]]
         self._sums = [[np.zeros(shape, program.body.dtype) for shape in summed] for _ in self._stripes]
         self._attached: Mapping[str, Array] = {}
+        self._given = list(zip(self._names, self._parameters, strict=True))
+        """The parameters that are copied, and to where."""
+        self._places = places
+        self._numbers = np.empty(len(program.order), program.tail.dtype)
+        self._ran = False
+        """Whether all has been bound to the arrays that are here now."""
+        self._straight: list[Instruction] | None = None
+        """Where one block is all: what head, body and tail do, as one list."""
+        self._sequences: list[NativeSequence] = []
+        self._results: list[Array] = []
 
     def attach(self, arrays: Mapping[str, Array]) -> None:
         """Take inputs from these arrays, which are not copied and not to be changed, until others are attached.
@@ -243,6 +257,10 @@ class Evaluator:
         for k, node in enumerate(self.program.head.graph.inputs):
             if node.name in arrays:
                 self._parameters[k] = arrays[node.name]
+        self._given = [
+            (name, array) for name, array in zip(self._names, self._parameters, strict=True) if name not in arrays
+        ]
+        self._ran, self._straight = False, None
 
     def run(self, parameters: Mapping[str, Array], sink: Sink | None = None) -> tuple[Array | None, ...]:
         """The outputs, fresh arrays. With a sink, outputs with rows go to it block by block and come back as None.
@@ -257,28 +275,60 @@ class Evaluator:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("an objective is used by one thread at a time; give each thread its own")
         try:
-            with one_blas_thread() if self.program.calls_blas else nullcontext():
-                found: tuple[Array | None, ...] = self._quietly(self._run, parameters, sink)
-                return found
+            found: tuple[Array | None, ...]
+            if self.program.calls_blas:
+                with one_blas_thread():
+                    found = self._quietly(self._run, parameters, sink)
+            else:
+                found = self._quietly(self._run, parameters, sink)
+            return found
         finally:
             self._busy.release()
 
     def _run(self, parameters: Mapping[str, Array], sink: Sink | None) -> tuple[Array | None, ...]:
-        shared = self._start(parameters)
+        for name, array in self._given:
+            array[...] = parameters[name]
+        if sink is None and self._alone:
+            return self._run_straight()
+        shared = self._head.run(self._parameters)
         gathered: list[Array] = []
         if sink is None:
             gathered, sink = self._gather()
         sums = self._one_block(shared, sink) if self._alone else self._many_blocks(shared, sink)
         final = self._tail.run((*sums, *shared))
-        return tuple(
-            [final[k].copy() if kind == "tail" else gathered[k] if gathered else None for kind, k in self.program.order]
-        )
+        found = [final[k] if kind == "tail" else gathered[k] if gathered else None for kind, k in self.program.order]
+        if self._places is not None:
+            return (np.array(found, self.program.tail.dtype)[self._places],)
+        return tuple([x.copy() if kind == "tail" else x for x, (kind, _) in zip(found, self.program.order, strict=True)])
 
-    def _start(self, parameters: Mapping[str, Array]) -> tuple[Array, ...]:
-        for name, array in zip(self._names, self._parameters, strict=True):
-            if name not in self._attached:
-                np.copyto(array, parameters[name])
-        return self._head.run(self._parameters)
+    def _run_straight(self) -> tuple[Array, ...]:
+        """Where one block is all: its results are the sums, and need not be copied."""
+        if self._checkpoint is not None:
+            self._checkpoint()
+        if self._straight is None:
+            self._bind_straight()
+        else:
+            for call, arguments in self._straight:
+                call(*arguments)
+        if self._places is not None:
+            return (self._numbers[self._places],)
+        return tuple([x.copy() for x in self._results])
+
+    def _bind_straight(self) -> None:
+        """Run all parts, and once they have been bound, for the second time, make one list of what they do."""
+        worker, count = self._workers[0], self.program.sums
+        shared = self._head.run(self._parameters)
+        parts = worker.run((*shared, *self._data), self._rows)
+        final = self._tail.run((*parts[:count], *shared))
+        gathered = parts[count:]
+        self._results = [final[k] if kind == "tail" else gathered[k] for kind, k in self.program.order]
+        calls = [*self._head.calls(), *worker.calls(self._rows), *self._tail.calls()]
+        if self._places is not None:
+            np.copyto(self._numbers, self._results)
+            calls.append(collected(self._results, self._numbers))
+        if self._ran:
+            self._straight, self._sequences = sequenced(calls)
+        self._ran = True
 
     def _one_block(self, shared: Sequence[Array], sink: Sink) -> Sequence[Array]:
         """Where one block is all, its results are the sums, and need not be copied."""

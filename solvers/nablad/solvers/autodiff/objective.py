@@ -149,8 +149,7 @@ class GraphObjective:
         elif self._compiled.second_order is not None:
             return self._run("second_order", theta)[2]
         elif self._compiled.entries is not None:
-            _, places = self._compiled.entries
-            return np.array(self._run("entries", theta), self.dtype)[places]
+            return self._run("entries", theta)[0]
         elif self._compiled.layered is not None:
             return self._layers("hessian", self._compiled.layered).hessian(self._parameters(theta))
         else:
@@ -288,7 +287,15 @@ class GraphObjective:
         if name not in self._evaluators:
             program = self._compiled.program(name)
             data = {k: x for k, x in self._data.items() if k in self._by_rows}
-            self._evaluators[name] = Evaluator(program, data, self.rows, self._checkpoint, self._threads)
+            entries = self._compiled.entries if name == "entries" else None
+            self._evaluators[name] = Evaluator(
+                program,
+                data,
+                self.rows,
+                self._checkpoint,
+                self._threads,
+                places=None if entries is None else entries[1],
+            )
         return self._evaluators[name]
 
     @property

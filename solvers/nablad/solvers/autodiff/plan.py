@@ -29,8 +29,9 @@ from nablad.expressions import OPS, Graph, Node, Shape
 from nablad.expressions.dimension import concrete, row_size
 from nablad.solvers.autodiff.fusion import Fused, schedule
 from nablad.solvers.autodiff.kernels.gemm import product
-from nablad.solvers.autodiff.kernels.native import available
-from nablad.solvers.autodiff.kernels.sequence import NativeCall, NativeSequence
+from nablad.solvers.autodiff.kernels.moves import movable, moves, tiles
+from nablad.solvers.autodiff.kernels.native import available, native
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, NativeSequence, sequenced
 from nablad.solvers.autodiff.kernels.strips import Task
 from nablad.solvers.autodiff.kernels.vectors import LANES
 from nablad.solvers.autodiff.ops import MEANING, Array, Instruction, algebra, linear_algebra
@@ -387,6 +388,8 @@ class _Bound:
         self._tasks: dict[int, Task] = {}
         self._copies: dict[int, list[tuple[Array, Array]]] = {}
         self._calls: list[Instruction | NativeCall] = [_NOTHING] * len(calls)
+        self.calls: list[Instruction | NativeCall] = []
+        """What a run does, call by call; `program` is that with native calls put together."""
         self.program: list[Instruction] = []
         self._sequences: list[NativeSequence] = []
         self._stale = set(range(len(plan.steps)))
@@ -424,27 +427,14 @@ class _Bound:
         self._whole = True
 
     def _write_program(self) -> None:
-        """Native calls that follow upon each other as one."""
-        self.program, self._sequences = [], []
-        together: list[NativeCall] = []
+        """The calls in order, copies of operands before those that read them."""
+        self.calls.clear()
         copies = {self._call_of[k]: found for k, found in self._copies.items() if found}
         for place, call in enumerate(self._calls):
-            if place in copies or not isinstance(call, NativeCall):
-                self._close(together)
-                together = []
             if place in copies:
-                self.program.append((_copy, (copies[place],)))
-            if isinstance(call, NativeCall):
-                together.append(call)
-            else:
-                self.program.append(call)
-        self._close(together)
-
-    def _close(self, together: list[NativeCall]) -> None:
-        if together:
-            sequence = NativeSequence(together)
-            self._sequences.append(sequence)
-            self.program.append((sequence.call, sequence.arguments))
+                self.calls.append((_copy, (copies[place],)))
+            self.calls.append(call)
+        self.program, self._sequences = sequenced(self.calls)
 
     def _bind(self, index: int, step: Step) -> None:
         arrays = [self.values[k] for k in step.operands]
@@ -458,6 +448,8 @@ class _Bound:
         out = self.values[step.position]
         if out is None or index in self._into:
             out = self.values[step.position] = self._array(step.slot, node.shape)
+        if node.op == "scatter" and self._bind_moves(index, arrays, attributes[1], out):
+            return
         scratch = MEANING[node.op].scratch
         temporary = None if step.scratch is None or scratch is None else self._array(step.scratch, scratch(node))
         self._calls[self._call_of[index]] = MEANING[node.op].bind(arrays, attributes, out, temporary)
@@ -474,6 +466,15 @@ class _Bound:
             return False
         self.values[step.position] = out
         self._calls[self._call_of[index]] = made.native
+        return True
+
+    def _bind_moves(self, index: int, pieces: Sequence[Array], places: Sequence[Any], out: Array) -> bool:
+        """What is put together of pieces, none upon another, by native copies; False where it is not that."""
+        targets = [MEANING["slice"].evaluate(out, place) for place in places]
+        dtype = self._plan.dtype
+        if not self._plan.native or not movable((*pieces, *targets), dtype) or not tiles(targets, out):
+            return False
+        self._calls[self._call_of[index]] = moves(native(dtype.name), targets, pieces)
         return True
 
     def _bind_group(self, index: int, step: FusedStep) -> NativeCall:
@@ -511,6 +512,18 @@ class _Bound:
 def _copy(copies: Sequence[tuple[Array, Array]]) -> None:
     for gapless, array in copies:
         np.copyto(gapless, array)
+
+
+def collected(numbers: Sequence[Array], out: Array) -> Instruction | NativeCall:
+    """What puts numbers (), each where it lies, into a vector."""
+    if available() and out.dtype.name in LANES and movable(numbers, out.dtype):
+        return moves(native(out.dtype.name), [out[k : k + 1] for k in range(len(numbers))], numbers)
+    return _collect, (tuple(numbers), out)
+
+
+def _collect(numbers: Sequence[Array], out: Array) -> None:
+    for k, number in enumerate(numbers):
+        out[k] = number
 
 
 class Workspace:
@@ -566,6 +579,10 @@ class Workspace:
             )
         bound.give(inputs, sums)
         return bound
+
+    def calls(self, rows: int = 1) -> list[Instruction | NativeCall]:
+        """What `run` does for so many rows, call by call, on the arrays that it was given last."""
+        return self._bound[rows, -1, True].calls
 
 
 def _static(node: Node, dtype: np.dtype[Any], total: int) -> Array:

@@ -46,3 +46,30 @@ class NativeSequence:
         native = calls[0].native
         self.call: Callable[[int], None] = native.sequence_locked if short else native.sequence
         self.arguments = (int(self._task.__array_interface__["data"][0]),)
+
+
+Call = tuple[Callable[..., object], tuple[Any, ...]]
+"""A function, and what it is given each time."""
+
+
+def sequenced(calls: Sequence[Call | NativeCall]) -> tuple[list[Call], list[NativeSequence]]:
+    """The same calls, native ones that follow upon each other as one; and what is to be kept while they are used."""
+    program: list[Call] = []
+    sequences: list[NativeSequence] = []
+    together: list[NativeCall] = []
+
+    def close() -> None:
+        if together:
+            sequence = NativeSequence(tuple(together))
+            sequences.append(sequence)
+            program.append((sequence.call, sequence.arguments))
+            together.clear()
+
+    for call in calls:
+        if isinstance(call, NativeCall):
+            together.append(call)
+        else:
+            close()
+            program.append(call)
+    close()
+    return program, sequences
