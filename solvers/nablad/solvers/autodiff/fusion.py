@@ -56,6 +56,8 @@ def schedule(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]], outputs
 
 def kinds(operand: Shape, shape: Shape) -> tuple[Kind | None, ...]:
     """What an operand stretched to `shape` is, for each split after 1, 2, ... axes; None where it is nothing."""
+    if not shape:
+        return ("full",)
     padded = (1,) * (len(shape) - len(operand)) + tuple(operand)
     found: list[Kind | None] = []
     for split in range(1, len(shape) + 1):
@@ -117,7 +119,7 @@ class _Group:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.splits = set(range(len(shape)))
+        self.splits = set(range(len(shape) or 1))
         self.members: list[int] = []
 
     def allowed(self, found: Sequence[tuple[Kind | None, ...]]) -> set[int]:
@@ -203,7 +205,7 @@ class _Scheduler:
                 self._offer(x, ready)
 
     def _is_pointwise(self, node: Node) -> bool:
-        return node.op in KERNELS and bool(node.operands) and bool(node.shape) and row_size(node.shape) != (0, 1)
+        return node.op in KERNELS and bool(node.operands) and (not node.shape or row_size(node.shape) != (0, 1))
 
     def _is_sink(self, k: int) -> bool:
         """A sum of a pointwise result that a strip program can add up."""

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.expressions import Shape
-from nablad.expressions.dimension import concrete
+from nablad.expressions.dimension import concrete, row_size
 from nablad.solvers.autodiff.kernels.native import native
 from nablad.solvers.autodiff.kernels.sequence import NativeCall
 
@@ -92,7 +92,8 @@ class StripProgram:
         layout = self.layout(rows)
         strips = self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
         sums = sum(kind in ("row", "scalar") for kind in self.results)
-        return strips * max(STRIP, layout.elements) + sums * max(STRIP, layout.sum_elements)
+        least = STRIP if row_size(self.shape)[0] else 0
+        return strips * max(least, layout.elements) + sums * max(least, layout.sum_elements)
 
 
 @dataclass(frozen=True)
