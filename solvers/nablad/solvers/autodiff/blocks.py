@@ -23,12 +23,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nablad.expressions import Graph, Node, input_node
+from nablad.expressions import Graph, Node
 from nablad.expressions.dimension import concrete, row_size, rows_axis
 from nablad.solvers.autodiff.kernels.sequence import NativeSequence, sequenced
 from nablad.solvers.autodiff.ops import Array, Instruction
 from nablad.solvers.autodiff.plan import Plan, Workspace, collected, compile_plan
-from nablad.solvers.autodiff.rows import RowSplit, split
+from nablad.solvers.autodiff.rows import Part, RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import Source, generate
 from nablad.solvers.blas import one_blas_thread
@@ -148,19 +148,17 @@ def _whole(graph: Graph) -> RowSplit:
     """The whole graph as a body of one block: its outputs without rows are 'sums' of one term."""
     free = tuple(x for x in graph.inputs if not row_size(x.shape)[0])
     rows = tuple(x for x in graph.inputs if row_size(x.shape)[0])
-    shared = tuple(input_node(f"shared {k}", x.shape, "shared") for k, x in enumerate(free))
-    final = list(dict.fromkeys(x for x in graph.outputs if not row_size(x.shape)[0]))
-    gathered = list(dict.fromkeys(x for x in graph.outputs if row_size(x.shape)[0]))
-    totals = tuple(input_node(f"sum {k}", x.shape, "shared") for k, x in enumerate(final))
+    final = tuple(dict.fromkeys(x for x in graph.outputs if not row_size(x.shape)[0]))
+    gathered = tuple(dict.fromkeys(x for x in graph.outputs if row_size(x.shape)[0]))
     by_rows, once = ({node: k for k, node in enumerate(part)} for part in (gathered, final))
     order: list[tuple[Literal["tail", "rows"], int]] = [
         ("rows", by_rows[x]) if x in by_rows else ("tail", once[x]) for x in graph.outputs
     ]
     return RowSplit(
-        Graph(free, free),
-        Graph((*free, *rows), (*final, *gathered)),
-        Graph((*totals, *shared), totals),
-        len(totals),
+        Part(free, free, free),
+        Part((*free, *rows), (*final, *gathered), graph.nodes, frozenset(free)),
+        Part((*final, *free), final, final, frozenset(final)),
+        len(final),
         tuple(order),
     )
 
@@ -296,10 +294,12 @@ class Evaluator:
             gathered, sink = self._gather()
         sums = self._one_block(shared, sink) if self._alone else self._many_blocks(shared, sink)
         final = self._tail.run((*sums, *shared))
-        found = [final[k] if kind == "tail" else gathered[k] if gathered else None for kind, k in self.program.order]
         if self._places is not None:
-            return (np.array(found, self.program.tail.dtype)[self._places],)
-        return tuple([x.copy() if kind == "tail" else x for x, (kind, _) in zip(found, self.program.order, strict=True)])
+            self._numbers[:] = [final[k] for _, k in self.program.order]
+            return (self._numbers[self._places],)
+        return tuple(
+            [final[k].copy() if kind == "tail" else gathered[k] if gathered else None for kind, k in self.program.order]
+        )
 
     def _run_straight(self) -> tuple[Array, ...]:
         """Where one block is all: its results are the sums, and need not be copied."""
@@ -324,7 +324,7 @@ class Evaluator:
         self._results = [final[k] if kind == "tail" else gathered[k] for kind, k in self.program.order]
         calls = [*self._head.calls(), *worker.calls(self._rows), *self._tail.calls()]
         if self._places is not None:
-            np.copyto(self._numbers, self._results)
+            self._numbers[:] = self._results
             calls.append(collected(self._results, self._numbers))
         if self._ran:
             self._straight, self._sequences = sequenced(calls)

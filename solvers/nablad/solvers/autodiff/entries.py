@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nablad.expressions import Graph, Node, Symbol, constant, make, topological
 from nablad.expressions import symbols as s
+from nablad.solvers.autodiff.simplify import simplified
 from nablad.solvers.autodiff.transform import push
 
 MOST_PARAMETERS = 12
@@ -66,13 +67,17 @@ def slopes_of(gradient: Node) -> tuple[Node, ...] | None:
 
 
 def entries_of(slopes: Sequence[Node], elements: Sequence[Node | None]) -> Entries | None:
-    """The derivatives of the slopes, one for each element of theta; None where they are too many nodes."""
+    """The derivatives of the slopes, one for each element of theta; None where they are too many nodes.
+
+    The slopes are simplified, and so is each tangent as soon as it is there: what is built upon it is made once.
+    """
     zero = constant(0.0)
     places = [[0] * len(elements) for _ in elements]
     where: dict[Node, int] = {zero: 0}
     # The slopes up to the i-th need a beginning of this order.
     order = topological(slopes)
     ends = {node: k for k, node in enumerate(order, 1)}
+    known = dict(zip(order, order, strict=True))
     end = tangents = 0
     for i, element in enumerate(elements):
         end = max(end, ends[slopes[i]])
@@ -83,7 +88,8 @@ def entries_of(slopes: Sequence[Node], elements: Sequence[Node | None]) -> Entri
             if node not in moved and not moved.keys().isdisjoint(node.operands):
                 tangent = push(node, [moved.get(x) for x in node.operands])
                 if tangent is not None:
-                    moved[node] = tangent if tangent.shape == node.shape else s.broadcast_to(tangent, node.shape)
+                    whole = tangent if tangent.shape == node.shape else s.broadcast_to(tangent, node.shape)
+                    moved[node] = Symbol(simplified(whole.node, known))
         tangents += len(moved)
         if tangents > MOST_TANGENTS:
             return None

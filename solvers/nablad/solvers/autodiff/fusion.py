@@ -123,6 +123,8 @@ class _Group:
         self.members: list[int] = []
 
     def allowed(self, found: Sequence[tuple[Kind | None, ...]]) -> set[int]:
+        if not found:
+            return self.splits
         return {k for k in self.splits if all(x[k] is not None for x in found)}
 
 
@@ -140,10 +142,14 @@ class _Scheduler:
         self._waiting = [len(x) for x in self._readers]
         self._group_of: dict[int, int] = {}
         self._kinds: dict[tuple[Shape, Shape], tuple[Kind | None, ...]] = {}
-        self._pointwise = [self._is_pointwise(node) for node in nodes]
+        self._pointwise = [self._is_pointwise(k) for k in range(len(nodes))]
         self._truth = [OPS[node.op].result == "truth" for node in nodes]
         self._sink = [self._is_sink(k) for k in range(len(nodes))]
-        self._places: dict[Node, int] | None = None
+        self._base: list[int] = []
+        """What each result is a stretch of: itself, mostly."""
+        for k, node in enumerate(nodes):
+            self._base.append(self._base[operands[k][0]] if node.op == "broadcast_to" and operands[k] else k)
+        self._plain = [self._is_plain(k) for k in range(len(nodes))]
         self._held: dict[int, list[int]] = {}
         """Sums that are ready, by what they sum."""
 
@@ -204,23 +210,29 @@ class _Scheduler:
             if self._waiting[x] == 0 and self._operands[x]:
                 self._offer(x, ready)
 
-    def _is_pointwise(self, node: Node) -> bool:
-        return node.op in KERNELS and bool(node.operands) and (not node.shape or row_size(node.shape) != (0, 1))
+    def _is_pointwise(self, k: int) -> bool:
+        node = self._nodes[k]
+        return node.op in KERNELS and bool(self._operands[k]) and (not node.shape or row_size(node.shape) != (0, 1))
 
     def _is_sink(self, k: int) -> bool:
         """A sum of a pointwise result that a strip program can add up."""
         node = self._nodes[k]
-        if node.op not in REDUCTIONS:
+        if node.op not in REDUCTIONS or not self._operands[k]:
             return False
         base = self._operands[k][0]
         if not self._pointwise[base] or self._truth[base]:
             return False
         return any(x is not None for x in reduced(node, self._nodes[base].shape))
 
+    def _is_plain(self, k: int) -> bool:
+        """Whether every operand is of the result's shape or a number, which any split allows."""
+        shape = self._nodes[k].shape
+        return all((found := self._nodes[self._base[x]].shape) == shape or not found for x in self._operands[k])
+
     def _needs(self, k: int, sinks: Sequence[int]) -> list[tuple[Kind | None, ...]]:
         """What taking in k, with these sums of it, asks of a split."""
         node = self._nodes[k]
-        found = [self._kinds_of(_unstretched(x).shape, node.shape) for x in node.operands]
+        found = [] if self._plain[k] else [self._kind(x, node.shape) for x in self._operands[k]]
         return found + [reduced(self._nodes[sink], node.shape) for sink in sinks]
 
     def _collect(self, seed: int, ready: list[int], number: int) -> _Group:
@@ -281,8 +293,6 @@ class _Scheduler:
         split = max(group.splits) + 1
         self._inside = set(members)
         self._split = split
-        if self._places is None:
-            self._places = {node: k for k, node in enumerate(self._nodes)}
         writer = _Assembler(group.shape, split)
         for k in members:
             if self._sink[k]:
@@ -295,41 +305,33 @@ class _Scheduler:
         return writer.finish(tuple(members))
 
     def _compute(self, k: int, kept: bool, writer: _Assembler) -> None:
-        assert self._places is not None
         node = self._nodes[k]
         reads = []
-        for x, operand in zip(self._operands[k], node.operands, strict=True):
+        for x in self._operands[k]:
             if writer.knows(x):
                 reads.append(x)
-            elif self._truth[x] and self._pointwise[x] and operand.shape == node.shape and self._inlinable(x):
+            elif self._truth[x] and self._pointwise[x] and self._nodes[x].shape == node.shape and self._inlinable(x):
                 self._compute(x, False, writer)
                 reads.append(x)
             else:
-                base = _unstretched(operand)
-                kind = self._kinds_of(base.shape, node.shape)[self._split - 1]
+                base = self._base[x]
+                kind = self._kind(x, node.shape)[self._split - 1]
                 assert kind is not None
-                reads.append(writer.operand(self._places[base], kind))
-                self._wanted.add(self._places[base])
+                reads.append(writer.operand(base, kind))
+                self._wanted.add(base)
         writer.compute(k, node, reads, kept)
 
     def _inlinable(self, k: int) -> bool:
         """Whether a truth can be made from the operands that it has, in the group's split."""
         node = self._nodes[k]
-        return all(
-            self._kinds_of(_unstretched(x).shape, node.shape)[self._split - 1] is not None for x in node.operands
-        )
+        return all(self._kind(x, node.shape)[self._split - 1] is not None for x in self._operands[k])
 
-    def _kinds_of(self, operand: Shape, shape: Shape) -> tuple[Kind | None, ...]:
-        key = (operand, shape)
+    def _kind(self, operand: int, shape: Shape) -> tuple[Kind | None, ...]:
+        """What an operand, before it was stretched, is to a result of this shape, for each split."""
+        key = (self._nodes[self._base[operand]].shape, shape)
         if key not in self._kinds:
-            self._kinds[key] = kinds(operand, shape)
+            self._kinds[key] = kinds(*key)
         return self._kinds[key]
-
-
-def _unstretched(node: Node) -> Node:
-    while node.op == "broadcast_to":
-        node = node.operands[0]
-    return node
 
 
 class _Assembler:

@@ -35,6 +35,7 @@ from nablad.solvers.autodiff.kernels.sequence import NativeCall, NativeSequence,
 from nablad.solvers.autodiff.kernels.strips import Task
 from nablad.solvers.autodiff.kernels.vectors import LANES
 from nablad.solvers.autodiff.ops import MEANING, Array, Instruction, algebra, linear_algebra
+from nablad.solvers.autodiff.rows import Part
 
 CALLS_BLAS = frozenset(row.name for row in (*algebra.ROWS, *linear_algebra.ROWS)) | {"sum", "matmul"}
 """Ops whose numpy calls go to BLAS or LAPACK; a sum over the slow axis is a product with ones."""
@@ -79,7 +80,7 @@ class FusedStep:
 class Plan:
     """A compiled graph. `compile_plan` makes it."""
 
-    graph: Graph
+    graph: Graph | Part
     dtype: np.dtype[Any]
     nodes: tuple[Node, ...]
     steps: tuple[Step | FusedStep, ...]
@@ -107,7 +108,7 @@ class Plan:
         for k in self.outputs:
             node = self.nodes[k]
             plain = node.op == "matmul" and all(len(x.shape) == 2 for x in node.operands)
-            found.append(made[k] if plain and k not in read and self.outputs.count(k) == 1 else None)
+            found.append(made[k] if plain and k in made and k not in read and self.outputs.count(k) == 1 else None)
         return tuple(found)
 
     @cached_property
@@ -179,8 +180,9 @@ class Plan:
     def flops(self) -> tuple[float, float]:
         """(for each row, once): floating point operations by the op rows' costs."""
         per_row = once = 0.0
+        given = given_to(self.graph)
         for node in self.nodes:
-            if not node.operands:
+            if not node.operands or node in given:
                 continue
             meaning = MEANING[node.op]
             power, size = row_size(meaning.space(node))
@@ -191,18 +193,23 @@ class Plan:
         return per_row, once
 
 
-def compile_plan(graph: Graph, dtype: np.dtype[Any]) -> Plan:
+def given_to(graph: Graph | Part) -> frozenset[Node]:
+    """The nodes that are leaves, whatever they are elsewhere."""
+    return graph.given if isinstance(graph, Part) else frozenset()
+
+
+def compile_plan(graph: Graph | Part, dtype: np.dtype[Any]) -> Plan:
     """Schedule the graph and assign buffers by liveness. Linear in nodes and operands."""
-    nodes = graph.nodes
+    nodes, given = graph.nodes, given_to(graph)
     position = {node: k for k, node in enumerate(nodes)}
-    operands = [tuple([position[x] for x in node.operands]) for node in nodes]
+    operands = [() if node in given else tuple([position[x] for x in node.operands]) for node in nodes]
     for k, node in enumerate(nodes):
-        if not operands[k] and node.op not in ("input", *STATIC):
+        if not operands[k] and node.op not in ("input", *STATIC) and node not in given:
             raise ValueError(f"no plan for the leaf {node!r}")
     outputs = [position[node] for node in graph.outputs]
     kernels = np.dtype(dtype).name in LANES and available()
     order = schedule(nodes, operands, outputs) if kernels else [k for k in range(len(nodes)) if operands[k]]
-    root = _roots(nodes, operands)
+    root = _roots(nodes, operands, given)
     last = _last_reads(order, operands, outputs, root)
     allocator = _Allocator()
     owned: dict[int, int] = {}
@@ -252,18 +259,18 @@ def _single(
     return Step(k, reads, slot, scratch)
 
 
-def _roots(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]]) -> list[int]:
+def _roots(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]], given: frozenset[Node]) -> list[int]:
     """Whose memory each node's result lies in: its own, or that of what it is a view of."""
     root: list[int] = []
     gapless: list[bool] = []
     for k, node in enumerate(nodes):
-        if MEANING[node.op].view and _is_view(node, gapless[operands[k][0]]):
+        if operands[k] and MEANING[node.op].view and _is_view(node, gapless[operands[k][0]]):
             base = operands[k][0]
             root.append(root[base])
             gapless.append(gapless[base] and _keeps(node))
         else:
             root.append(k)
-            gapless.append(not (node.op == "input" and node.attributes[2] == "shared"))
+            gapless.append(node not in given)
     return root
 
 

@@ -173,9 +173,7 @@ class Compiled:
             entries = entries_of(slopes, elements)
             if entries is None:
                 return None
-            known = dict(self._simplified)
-            known.update(zip(first.nodes, first.nodes, strict=True))
-            program = plan_program(simplify(self.graph(entries.nodes), known), self.dtype)
+            program = plan_program(self.graph(entries.nodes), self.dtype)
             return self._programs.setdefault("entries", program), np.array(entries.places, np.intp)
 
     @cached_property

@@ -18,21 +18,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nablad.expressions import Graph, Node, input_node, rebuild
+from nablad.expressions import Graph, Node
 from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.ops import MEANING
 
 RowClass = Literal["free", "row", "sum", "after"]
+LITERAL = ("constant", "eye")
+"""Leaves that every part that reads them has for itself."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a graph, of that graph's own nodes: some of its inputs are what another part computes."""
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    """Operands first, in the graph's order; inputs that nothing needs are left out."""
+    given: frozenset[Node] = frozenset()
+    """The inputs that come from another part. They are leaves here, whatever they are there."""
 
 
 @dataclass(frozen=True)
 class RowSplit:
     """head(inputs without rows) -> shared; body(shared, rows) -> sums, gathered; tail(sums, shared) -> outputs."""
 
-    head: Graph
-    body: Graph
+    head: Graph | Part
+    body: Part
     """Inputs: one for each output of the head, then the inputs with rows. Outputs: the sums, then the gathered."""
-    tail: Graph
+    tail: Part
     """Inputs: one for each sum, then one for each output of the head."""
     sums: int
     """How many of the body's outputs are to be added up; the rest have a row axis and are put side by side."""
@@ -65,24 +79,19 @@ def split(graph: Graph) -> RowSplit | None:
         return None
     if all(found == "free" for found in classes.values()):
         return _all_free(graph)
+    body = [node for node in graph.nodes if classes[node] in ("row", "sum")]
+    after = [node for node in graph.nodes if classes[node] == "after"]
+    sums = tuple(node for node in body if classes[node] == "sum")
+    gathered = tuple(dict.fromkeys(node for node in graph.outputs if classes[node] == "row"))
+    final = tuple(node for node in graph.outputs if classes[node] != "row")
     # What the other classes read of the free part, and its own outputs.
-    wanted = {x for node in graph.nodes if classes[node] != "free" for x in node.operands}
-    wanted.update(graph.outputs)
-    shared = [
-        node
-        for node in graph.nodes
-        if classes[node] == "free" and node in wanted and node.op not in ("constant", "eye")
-    ]
-    sums = [node for node in graph.nodes if classes[node] == "sum"]
-    gathered = list(dict.fromkeys(node for node in graph.outputs if classes[node] == "row"))
-    final = [node for node in graph.outputs if classes[node] != "row"]
+    in_body = {x for node in body for x in node.operands if classes[x] == "free"}
+    in_tail = {x for node in after for x in node.operands}.union(final)
+    wanted = {x for x in (*in_body, *in_tail) if classes[x] == "free" and x.op not in LITERAL}
+    shared = tuple(node for node in graph.nodes if node in wanted)
+    free = [node for node in graph.nodes if classes[node] == "free"]
+    in_head = {x for node in free for x in node.operands}
 
-    stand_in = {node: input_node(f"shared {k}", node.shape, "shared") for k, node in enumerate(shared)}
-    total = {node: input_node(f"sum {k}", node.shape, "shared") for k, node in enumerate(sums)}
-    free_inputs = tuple(x for x in graph.inputs if not row_size(x.shape)[0])
-    row_inputs = tuple(x for x in graph.inputs if row_size(x.shape)[0])
-    body = rebuild([*sums, *gathered], stand_in)
-    tail = rebuild(final, {**stand_in, **total})
     places: list[tuple[Literal["tail", "rows"], int]] = []
     where, ends_seen = {node: k for k, node in enumerate(gathered)}, 0
     for node in graph.outputs:
@@ -92,9 +101,23 @@ def split(graph: Graph) -> RowSplit | None:
             places.append(("tail", ends_seen))
             ends_seen += 1
     return RowSplit(
-        Graph(free_inputs, tuple(shared)),
-        Graph((*stand_in.values(), *row_inputs), body),
-        Graph((*total.values(), *stand_in.values()), tail),
+        Part(
+            tuple(x for x in graph.inputs if not row_size(x.shape)[0]),
+            shared,
+            tuple(node for node in free if node in in_head or node.op not in LITERAL),
+        ),
+        Part(
+            (*shared, *(x for x in graph.inputs if row_size(x.shape)[0])),
+            (*sums, *gathered),
+            tuple(node for node in graph.nodes if node in in_body or classes[node] in ("row", "sum")),
+            frozenset(shared),
+        ),
+        Part(
+            (*sums, *shared),
+            final,
+            tuple(node for node in graph.nodes if node in in_tail or classes[node] == "after"),
+            frozenset((*sums, *shared)),
+        ),
         len(sums),
         tuple(places),
     )
@@ -105,8 +128,7 @@ def _all_free(graph: Graph) -> RowSplit:
     inputs = tuple(x for x in graph.inputs if not row_size(x.shape)[0])
     outputs = tuple(dict.fromkeys(graph.outputs))
     head = graph if (inputs, outputs) == (graph.inputs, graph.outputs) else Graph(inputs, outputs)
-    stand_in = {node: input_node(f"shared {k}", node.shape, "shared") for k, node in enumerate(outputs)}
     nothing = tuple(x for x in graph.inputs if row_size(x.shape)[0])
-    tail = Graph(tuple(stand_in.values()), tuple(stand_in[node] for node in graph.outputs))
-    body = Graph((*stand_in.values(), *nothing), ())
+    tail = Part(outputs, graph.outputs, outputs, frozenset(outputs))
+    body = Part((*outputs, *nothing), (), ())
     return RowSplit(head, body, tail, 0, tuple(("tail", k) for k in range(len(graph.outputs))))

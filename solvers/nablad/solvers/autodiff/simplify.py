@@ -39,6 +39,18 @@ def simplify(graph: Graph, known: dict[Node, Node] | None = None) -> Graph:
     return Graph(graph.inputs, tuple([new[node] for node in graph.outputs]))
 
 
+def simplified(node: Node, known: dict[Node, Node]) -> Node:
+    """What a node becomes, of whose operands most are `known`; what is found is added, the result itself too.
+
+    A walk that calls itself: for what a rule has just put on top of known nodes, which is never deep.
+    """
+    found = known.get(node)
+    if found is None:
+        found = _rewrite(_renewed(node, tuple([simplified(x, known) for x in node.operands])))
+        known[node] = known[found] = found
+    return found
+
+
 _POINTWISE = frozenset(name for name, meaning in MEANING.items() if isinstance(meaning.derivative, Pointwise))
 
 
