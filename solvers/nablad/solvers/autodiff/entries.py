@@ -74,22 +74,25 @@ def entries_of(slopes: Sequence[Node], elements: Sequence[Node | None]) -> Entri
     zero = constant(0.0)
     places = [[0] * len(elements) for _ in elements]
     where: dict[Node, int] = {zero: 0}
-    # The slopes up to the i-th need a beginning of this order.
     order = topological(slopes)
-    ends = {node: k for k, node in enumerate(order, 1)}
     known = dict(zip(order, order, strict=True))
+    depending = _depending(order, elements)
+    # The slopes up to the i-th need a beginning of the order.
+    ends = {node: k for k, node in enumerate(order)}
     end = tangents = 0
     for i, element in enumerate(elements):
         end = max(end, ends[slopes[i]])
         if element is None:
             continue
         moved = {element: Symbol(constant(1.0))}
-        for node in order[:end]:
-            if node not in moved and not moved.keys().isdisjoint(node.operands):
-                tangent = push(node, [moved.get(x) for x in node.operands])
-                if tangent is not None:
-                    whole = tangent if tangent.shape == node.shape else s.broadcast_to(tangent, node.shape)
-                    moved[node] = Symbol(simplified(whole.node, known))
+        for node in depending[i]:
+            if ends[node] > end:
+                break
+            given = [moved.get(x) for x in node.operands]
+            tangent = push(node, given) if any(x is not None for x in given) else None
+            if tangent is not None:
+                whole = tangent if tangent.shape == node.shape else s.broadcast_to(tangent, node.shape)
+                moved[node] = Symbol(simplified(whole.node, known))
         tangents += len(moved)
         if tangents > MOST_TANGENTS:
             return None
@@ -98,3 +101,21 @@ def entries_of(slopes: Sequence[Node], elements: Sequence[Node | None]) -> Entri
             if entry is not None:
                 places[i][j] = places[j][i] = where.setdefault(entry.node, len(where))
     return Entries(tuple(where), tuple(map(tuple, places)))
+
+
+def _depending(order: Sequence[Node], elements: Sequence[Node | None]) -> list[list[Node]]:
+    """For each element the nodes that depend on it, in the order."""
+    masks = {x: 1 << k for k, x in enumerate(elements) if x is not None}
+    found: list[list[Node]] = [[] for _ in elements]
+    for node in order:
+        if node in masks:
+            continue
+        mask = 0
+        for x in node.operands:
+            mask |= masks.get(x, 0)
+        if mask:
+            masks[node] = mask
+            for k, nodes in enumerate(found):
+                if mask >> k & 1:
+                    nodes.append(node)
+    return found

@@ -30,8 +30,8 @@ TRIFLE, TRIFLING = 2, 256
 """So few ops on so few elements, without data rows, are no group: to write and bind one takes a tenth of a
 millisecond, as much as a hundred of numpy's calls."""
 
-Value = tuple[str, int]
-"""While a program is written: what a value is, and which."""
+_OPERAND, _RESULT, _CONSTANT, _REGISTER = range(4)
+"""What a value is while a program is written."""
 
 
 @dataclass(frozen=True)
@@ -335,41 +335,50 @@ class _Scheduler:
 
 
 class _Assembler:
-    """Writes a strip program, members in the order of computation, registers by liveness."""
+    """Writes a strip program, members in the order of computation, registers by liveness.
+
+    A value is known by its place in `_made`, which says what it is: an operand, a result, a constant or a register.
+    """
 
     def __init__(self, shape: Shape, split: int) -> None:
         self._shape = shape
         self._split = split
-        self._operands: dict[int, Kind] = {}
-        self._results: dict[int, Kind] = {}
-        self._constants: list[float] = []
-        self._lines: list[tuple[str, Value, tuple[Value, ...], bool]] = []
-        self._values: dict[int, Value] = {}
-        self._writes: dict[int, int] = {}
-        self._unnamed = 0
+        self._made: list[int] = []
+        self._operands: list[tuple[int, int, Kind]] = []
+        """Value, position, kind; so for the results."""
+        self._results: list[tuple[int, int, Kind]] = []
+        self._constants: list[tuple[int, float]] = []
+        self._lines: list[tuple[str, int, tuple[int, ...], bool]] = []
+        self._values: dict[int, int] = {}
+        self._writes: list[int] = []
+
+    def _value(self, what: int) -> int:
+        self._made.append(what)
+        return len(self._made) - 1
 
     def knows(self, position: int) -> bool:
         """Whether the value is an operand already, or has been computed."""
         return position in self._values
 
     def operand(self, position: int, kind: Kind) -> int:
-        self._operands.setdefault(position, kind)
-        self._values.setdefault(position, ("operand", position))
+        if position not in self._values:
+            value = self._values[position] = self._value(_OPERAND)
+            self._operands.append((value, position, kind))
         return position
 
     def reduce(self, position: int, op: str, base: int, kind: Kind) -> None:
         """A reduction of the value at `base`."""
-        self._results[position] = kind
-        out, x = ("result", position), self._values[base]
+        out, x = self._value(_RESULT), self._values[base]
+        self._results.append((out, position, kind))
         if op == "logsumexp":
             self._log_sum_exp(out, x)
         elif kind == "column":
             self._line("sum_rows", out, (x,), True)
         else:
             self._line("accumulate", out, (x,))
-        self._writes[position] = len(self._lines) - 1
+        self._writes.append(len(self._lines) - 1)
 
-    def _log_sum_exp(self, out: Value, x: Value) -> None:
+    def _log_sum_exp(self, out: int, x: int) -> None:
         """m + log(1 + sum of exp(x - m) over all but one largest), m the largest (ops/reductions.py)."""
         largest = self._line("max_rows", None, (x,), True)
         level = self._line("expand", None, (largest,), True)
@@ -379,46 +388,47 @@ class _Assembler:
         count = self._line("sum_rows", None, (self._line("equal", None, (x, level)),), True)
         self._line("log_sum_exp_end", out, (others, count, largest), True)
 
-    def _line(self, function: str, out: Value | None, inputs: tuple[Value, ...], by_rows: bool = False) -> Value:
+    def _line(self, function: str, out: int | None, inputs: tuple[int, ...], by_rows: bool = False) -> int:
         """One call; where no place is given its result is a register of its own."""
         if out is None:
-            self._unnamed += 1
-            out = ("register", -self._unnamed)
+            out = self._value(_REGISTER)
         self._lines.append((function, out, inputs, by_rows))
         return out
 
     def compute(self, position: int, node: Node, reads: Sequence[int], kept: bool) -> None:
-        inputs = [self._values[x] for x in reads]
+        inputs = tuple([self._values[x] for x in reads])
         if node.op == "fixed_power":
-            self._constants.append(float(node.attributes[0]))
-            inputs.append(("constant", len(self._constants) - 1))
+            exponent = self._value(_CONSTANT)
+            self._constants.append((exponent, float(node.attributes[0])))
+            inputs = (*inputs, exponent)
+        out = self._values[position] = self._value(_RESULT if kept else _REGISTER)
         if kept:
-            self._results[position] = "full"
-            self._writes[position] = len(self._lines)
-        self._values[position] = ("result" if kept else "register", position)
-        self._line(node.op, self._values[position], tuple(inputs))
+            self._results.append((out, position, "full"))
+            self._writes.append(len(self._lines))
+        self._lines.append((node.op, out, inputs, False))
 
     def finish(self, members: tuple[int, ...]) -> Fused:
-        last: dict[Value, int] = {}
+        made = self._made
+        last = [0] * len(made)
         for k, (_, out, inputs, _) in enumerate(self._lines):
-            for value in (out, *inputs):
-                last[value] = k
-        number: dict[Value, int] = {("operand", x): k for k, x in enumerate(self._operands)}
-        first = len(number)
-        number |= {("result", x): first + k for k, x in enumerate(self._results)}
-        first = len(number)
-        number |= {("constant", k): first + k for k in range(len(self._constants))}
-        first = len(number)
+            last[out] = k
+            for x in inputs:
+                last[x] = k
+        number = [-1] * len(made)
+        named = [value for value, _, _ in (*self._operands, *self._results)] + [value for value, _ in self._constants]
+        for k, value in enumerate(named):
+            number[value] = k
+        first = len(named)
         free: list[int] = []
         registers = 0
         code = []
         for k, (function, out, inputs, by_rows) in enumerate(self._lines):
-            places = tuple(number[x] for x in inputs)
+            places = tuple([number[x] for x in inputs])
             # An op may write over an operand that it reads for the last time.
             for x in dict.fromkeys(inputs):
-                if x[0] == "register" and last[x] == k:
+                if last[x] == k and made[x] == _REGISTER:
                     heapq.heappush(free, number[x])
-            if out not in number:
+            if number[out] < 0:
                 if free:
                     number[out] = heapq.heappop(free)
                 else:
@@ -430,17 +440,17 @@ class _Assembler:
         program = StripProgram(
             self._shape,
             self._split,
-            tuple(self._operands.values()),
-            tuple(self._results.values()),
-            tuple(self._constants),
+            tuple([kind for _, _, kind in self._operands]),
+            tuple([kind for _, _, kind in self._results]),
+            tuple([exponent for _, exponent in self._constants]),
             registers,
             tuple(code),
         )
         return Fused(
             program,
             members,
-            tuple(self._operands),
-            tuple(self._results),
-            tuple(last["operand", x] for x in self._operands),
-            tuple(self._writes[x] for x in self._results),
+            tuple([position for _, position, _ in self._operands]),
+            tuple([position for _, position, _ in self._results]),
+            tuple([last[value] for value, _, _ in self._operands]),
+            tuple(self._writes),
         )

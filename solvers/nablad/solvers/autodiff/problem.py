@@ -165,7 +165,7 @@ class Compiled:
         if problem.size > MOST_PARAMETERS or problem.objective.shape != ():
             return None
         with self._lock, collection_put_off():
-            first = self._simplify("value_and_gradient", _value_and_gradient(self))
+            first = self.program("value_and_gradient").graph
             elements = elements_of(first, problem.parameters)
             slopes = None if elements is None else slopes_of(first.outputs[1])
             if elements is None or slopes is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from nablad.expressions import Node, Symbol, apply, topological
+from nablad.expressions import Node, Symbol, apply, remake, topological
 from nablad.expressions import symbols as s
 from nablad.expressions.dimension import Shape
 from nablad.solvers.autodiff.ops import MEANING, General, Linear, Multilinear, Pointwise
@@ -104,13 +104,15 @@ def _pull(node: Node, cotangent: Symbol, active: set[Node]) -> list[tuple[Node, 
 def push(node: Node, tangents: Sequence[Symbol | None]) -> Symbol | None:
     """The tangent of one op, given those of its operands; None where it is zero by structure."""
     rule = MEANING[node.op].derivative
-    operands, result = tuple(Symbol(x) for x in node.operands), Symbol(node)
+    operands, result = tuple([Symbol(x) for x in node.operands]), Symbol(node)
     match rule:
         case Pointwise(builders):
             return _sum(
-                build(t, operands, result)
-                for build, t in zip(builders, tangents, strict=True)
-                if build is not None and t is not None
+                [
+                    build(t, operands, result)
+                    for build, t in zip(builders, tangents, strict=True)
+                    if build is not None and t is not None
+                ]
             )
         case Multilinear(adjoints):
             return _sum(
@@ -119,6 +121,8 @@ def push(node: Node, tangents: Sequence[Symbol | None]) -> Symbol | None:
                 if t is not None and adjoints[k] is not None
             )
         case Linear(_):
+            if len(tangents) == 1 and (only := tangents[0]) is not None and only.shape == node.operands[0].shape:
+                return Symbol(remake(node, (only.node,)))
             filled = [s.zeros(x.shape) if t is None else t for x, t in zip(node.operands, tangents, strict=True)]
             return apply(node.op, *filled, attributes=node.attributes)
         case General(push, _):

@@ -25,7 +25,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,7 @@ NANOSECONDS = 0.5
 """For each element and op, about."""
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """One call: a function of loops.py over the strip, or `accumulate`, which adds the strip to a sum."""
 
     function: str
