@@ -88,8 +88,9 @@ def entries_of(slopes: Sequence[Node], elements: Sequence[Node | None]) -> Entri
         for node in depending[i]:
             if ends[node] > end:
                 break
-            given = [moved.get(x) for x in node.operands]
-            tangent = push(node, given) if any(x is not None for x in given) else None
+            if moved.keys().isdisjoint(node.operands):
+                continue
+            tangent = push(node, [moved.get(x) for x in node.operands])
             if tangent is not None:
                 whole = tangent if tangent.shape == node.shape else s.broadcast_to(tangent, node.shape)
                 moved[node] = Symbol(simplified(whole.node, known))

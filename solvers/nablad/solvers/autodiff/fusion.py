@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nablad.expressions import OPS, Node, Shape
 from nablad.expressions.dimension import row_size
@@ -99,6 +100,7 @@ def reduced(node: Node, shape: Shape) -> tuple[Kind | None, ...]:
     return tuple(x if x == "column" and isinstance(last, int) and last <= WIDEST else None for x in found)
 
 
+@lru_cache(1024)
 def _summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
     found: list[Kind | None] = []
     for split in range(1, len(shape) + 1):
@@ -112,6 +114,9 @@ def _summed(axes: tuple[int, ...], shape: Shape) -> tuple[Kind | None, ...]:
         else:
             found.append(None)
     return tuple(found)
+
+
+_TRUTHS = frozenset(name for name, row in OPS.items() if row.result == "truth")
 
 
 class _Group:
@@ -142,14 +147,24 @@ class _Scheduler:
         self._waiting = [len(x) for x in self._readers]
         self._group_of: dict[int, int] = {}
         self._kinds: dict[tuple[Shape, Shape], tuple[Kind | None, ...]] = {}
-        self._pointwise = [self._is_pointwise(k) for k in range(len(nodes))]
-        self._truth = [OPS[node.op].result == "truth" for node in nodes]
-        self._sink = [self._is_sink(k) for k in range(len(nodes))]
         self._base: list[int] = []
         """What each result is a stretch of: itself, mostly."""
+        self._pointwise: list[bool] = []
+        self._truth: list[bool] = []
+        self._sink: list[bool] = []
+        self._plain: list[bool] = []
+        """Whether every operand is of the result's shape or a number, which any split allows."""
         for k, node in enumerate(nodes):
-            self._base.append(self._base[operands[k][0]] if node.op == "broadcast_to" and operands[k] else k)
-        self._plain = [self._is_plain(k) for k in range(len(nodes))]
+            op, shape, reads = node.op, node.shape, operands[k]
+            self._base.append(self._base[reads[0]] if op == "broadcast_to" and reads else k)
+            self._pointwise.append(op in KERNELS and bool(reads) and (not shape or row_size(shape) != (0, 1)))
+            self._truth.append(op in _TRUTHS)
+            self._sink.append(op in REDUCTIONS and bool(reads) and self._is_sink(k))
+            plain = True
+            for x in reads:
+                found = nodes[self._base[x]].shape
+                plain = plain and (not found or found == shape)
+            self._plain.append(plain)
         self._held: dict[int, list[int]] = {}
         """Sums that are ready, by what they sum."""
 
@@ -210,24 +225,12 @@ class _Scheduler:
             if self._waiting[x] == 0 and self._operands[x]:
                 self._offer(x, ready)
 
-    def _is_pointwise(self, k: int) -> bool:
-        node = self._nodes[k]
-        return node.op in KERNELS and bool(self._operands[k]) and (not node.shape or row_size(node.shape) != (0, 1))
-
     def _is_sink(self, k: int) -> bool:
         """A sum of a pointwise result that a strip program can add up."""
-        node = self._nodes[k]
-        if node.op not in REDUCTIONS or not self._operands[k]:
-            return False
-        base = self._operands[k][0]
+        node, base = self._nodes[k], self._operands[k][0]
         if not self._pointwise[base] or self._truth[base]:
             return False
         return any(x is not None for x in reduced(node, self._nodes[base].shape))
-
-    def _is_plain(self, k: int) -> bool:
-        """Whether every operand is of the result's shape or a number, which any split allows."""
-        shape = self._nodes[k].shape
-        return all((found := self._nodes[self._base[x]].shape) == shape or not found for x in self._operands[k])
 
     def _needs(self, k: int, sinks: Sequence[int]) -> list[tuple[Kind | None, ...]]:
         """What taking in k, with these sums of it, asks of a split."""
@@ -300,7 +303,7 @@ class _Scheduler:
                 assert kind is not None
                 writer.reduce(k, self._nodes[k].op, self._operands[k][0], kind)
             else:
-                wanted = k in self._wanted or any(r not in self._inside for r in self._readers[k])
+                wanted = k in self._wanted or not self._inside.issuperset(self._readers[k])
                 self._compute(k, wanted and not self._truth[k], writer)
         return writer.finish(tuple(members))
 

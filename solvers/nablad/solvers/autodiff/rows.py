@@ -14,7 +14,6 @@ split, and the whole array must be run at once. Scale and penalty land in head a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,18 +57,17 @@ def classify(graph: Graph) -> dict[Node, RowClass] | None:
     """Each node's class, None where one has none."""
     classes: dict[Node, RowClass] = {}
     for node in graph.nodes:
-        found = _class_of(node, [classes[x] for x in node.operands])
+        below = [classes[x] for x in node.operands]
+        summed = "sum" in below or "after" in below
+        found: RowClass | None
+        if "row" in below or row_size(node.shape)[0]:
+            found = None if summed else MEANING[node.op].rows(node)
+        else:
+            found = "after" if summed else "free"
         if found is None:
             return None
         classes[node] = found
     return classes
-
-
-def _class_of(node: Node, operands: Sequence[RowClass]) -> RowClass | None:
-    summed = "sum" in operands or "after" in operands
-    if "row" in operands or row_size(node.shape)[0]:
-        return None if summed else MEANING[node.op].rows(node)
-    return "after" if summed else "free"
 
 
 def split(graph: Graph) -> RowSplit | None:

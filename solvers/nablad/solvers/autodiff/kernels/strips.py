@@ -126,8 +126,8 @@ def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-Place = tuple[str, int]
-"""Of an address, while a task is built: ("moving", k) with the strips, or ("fixed", k)."""
+Place = int
+"""Of an address, while a task is built: k for the k-th that is fixed, ~k for the k-th that moves with the strips."""
 Line = tuple[str, Place, Sequence[Place], int, int]
 """Function, out, inputs; n is the constant at the end, or BY_ROWS or BY_ALL of the strip."""
 CONSTANT, BY_ROWS, BY_ALL = 0, 1, 2
@@ -173,13 +173,13 @@ class Task:
 
     def _at(self, address: int) -> Place:
         self._fixed.append(address)
-        return "fixed", len(self._fixed) - 1
+        return len(self._fixed) - 1
 
     def _with_strips(self, address: int, kind: Kind) -> Place:
         size = self._size
         steps = {"full": (self._layout.width * size, size), "column": (size, 0), "row": (0, size)}[kind]
         self._moving.append((address, *steps))
-        return "moving", len(self._moving) - 1
+        return ~(len(self._moving) - 1)
 
     def _lines(
         self, program: StripProgram, results: Sequence[int], dtype: np.dtype[Any]
@@ -257,24 +257,23 @@ class Task:
 
     def _encode(self, *parts: Sequence[Line]) -> Array:
         moving = len(self._moving)
-
-        def number(place: Place) -> int:
-            return place[1] if place[0] == "moving" else moving + place[1]
-
-        tables = []
         addresses = self._native.addresses
-        for part in parts:
-            lines = []
-            for function, out, inputs, kind, n in part:
-                operands = [number(x) for x in inputs]
-                lines.append((addresses[function], number(out), *operands, *_PADDING[len(operands)], kind, n, 0))
-            tables.append(np.array(lines, np.int64).reshape(-1, 8))
+        lines = [
+            (addresses[function], out, *inputs, *_PADDING[len(inputs)], kind, n, 0)
+            for part in parts
+            for function, out, inputs, kind, n in part
+        ]
+        table = np.array(lines, np.int64).reshape(-1, 8)
+        operands = table[:, 1:5]
+        np.copyto(operands, np.where(operands < 0, ~operands, operands + moving))
         places = np.array([0] * moving + self._fixed, np.int64)
         bases, by_row, by_column = np.array(self._moving, np.int64).reshape(-1, 3).T.copy()
-        self._keep += [tables, places, bases, by_row, by_column]
-        self._given = [(bases, k) if kind == "moving" else (places, moving + k) for kind, k in self._sources]
+        self._keep += [table, places, bases, by_row, by_column]
+        self._given = [(bases, ~k) if k < 0 else (places, moving + k) for k in self._sources]
         layout = self._layout
         numbers = [layout.rows, layout.strip, layout.width, layout.piece]
-        for table in tables:
-            numbers += [len(table), _address(table)]
+        start = _address(table)
+        for part in parts:
+            numbers += [len(part), start]
+            start += len(part) * table.strides[0]
         return np.array([*numbers, moving, *map(_address, (places, bases, by_row, by_column))], np.int64)
