@@ -79,7 +79,11 @@ def test_classes_are_the_definitions() -> None:
     assert found == {"exp": "free", "matmul": "row", "square": "row", "sum": "sum", "sqrt": "after"}
     parts = split(graph)
     assert parts is not None
-    assert [node.op for node in parts.body.nodes if node.operands and node not in parts.body.given] == ["matmul", "square", "sum"]
+    assert [node.op for node in parts.body.nodes if node.operands and node not in parts.body.given] == [
+        "matmul",
+        "square",
+        "sum",
+    ]
 
 
 def test_outputs_with_rows_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 Folded are constants, and what is the identity in floating point too: 1 x, x / 1, -(-x), x + (-y), a shape changed to
 itself, two permutations in a row, a stretch that the elementwise op above it does anyway. Signs are moved out of
-products and quotients, (-x) y = -(x y) exactly, up to where a sum takes them in for nothing.
+products and quotients, (-x) y = -(x y) exactly, up to where a sum takes them in for nothing. The sum of one number, so
+many times, becomes a product: the same but for rounding, and no pass over the rows.
 
 Never 0 x -> 0: where x is NaN or infinite, 0 x is NaN, and the rewrite would hide it. A I -> A (I the identity matrix)
 is of another kind. In floating point (A I)_ij = A_ij + sum_k 0 A_ik, whose zero terms are there only because the
@@ -194,7 +195,16 @@ def _broadcast_to(node: Node) -> Node | None:
 
 
 def _sum(node: Node) -> Node | None:
-    return node.operands[0] if node.attributes[0] == () else None
+    (x,), axes = node.operands, node.attributes[0]
+    if axes == ():
+        return x
+    if not _is_stretched_number(x) or len(axes) < len(x.shape):
+        return None
+    power, size = row_size(x.shape)
+    product = x.operands[0]
+    for _ in range(power):
+        product = _rewrite(make("multiply", (make("rows"), product)))
+    return make("multiply", (constant(float(size)), product))
 
 
 def _matmul(node: Node) -> Node | None:
