@@ -72,7 +72,9 @@ def test_what_is_zero_by_structure_is_not_there() -> None:
     f = s.square(u[0]) + s.exp(u[1])
     graph = simplify(Graph((theta.node,), (f.node, gradient(f.node, [theta.node])[0].node)))
     elements, slopes = elements_of(graph, theta.node), slopes_of(graph.outputs[1])
-    assert elements is not None and elements[2] is None and slopes is not None
+    assert elements is not None
+    assert elements[2] is None
+    assert slopes is not None
     entries = entries_of(slopes, elements)
     assert entries is not None
     assert len(entries.nodes) == 3  # 0, 2 and exp

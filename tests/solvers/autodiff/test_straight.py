@@ -1,4 +1,4 @@
-"""Where one block is all, an evaluation is one list of calls: what it costs in calls, and that it sees what has changed.
+"""Where one block is all, an evaluation is one list of calls: how many, and that it sees what has changed.
 
 Counted, since times depend on the machine's mood.
 """

@@ -5,7 +5,8 @@ Derivatives are compiled on first use and shared with batches. Every answer is a
     value, gradient          reverse mode, streamed over row blocks
     hvp                      forward over reverse, about 2.5 gradients
     hessian                  an affine residual: 2 J'J, streamed; a small function without data rows: generated
-                             source; layers upon layers: one direction for each pre-activation (layered/); else
+                             source; a few parameters read one by one: each entry by itself (entries.py); layers
+                             upon layers: one direction for each pre-activation (layered/); else
                              forward over reverse, B rows of H in a pass, p / B passes, then (H + H') / 2 so that
                              it is exactly symmetric
     gram                     layers upon layers: as the Hessian, with the Gauss-Newton part of the loss; else a fold
