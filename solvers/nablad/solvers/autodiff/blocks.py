@@ -39,6 +39,9 @@ LARGE_SUMS = 1 << 20
 """Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
 REMEMBERED_BLOCKS = 128
 """Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
+BOUND_ANEW = 2
+"""So many evaluations bind each block anew to one set of instructions, a tenth of what a set of its own takes: a linear
+problem is solved by then, and what iterates longer pays once."""
 CACHE_BUDGET = 4 << 20
 """Bytes of live buffers and inputs for one block: what a core has of the third-level cache. Strips (kernels/strips.py)
 live in the first one, whatever a block's size; products of matrices like long blocks."""
@@ -211,7 +214,8 @@ class Evaluator:
         if not program.separable and program.body.bytes(rows) > WHOLE_LIMIT:
             raise MemoryLimit(program.body.bytes(rows), WHOLE_LIMIT)
         self._stripes = program.stripes(rows) if program.body.outputs else []
-        self._remembered = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
+        self._few_blocks = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
+        self._evaluations = 0
         self._by_rows = tuple(x for x in program.body.graph.inputs if row_size(x.shape)[0])
         self._data = tuple(_of_shape(data[x.name], x, rows) for x in self._by_rows)
         self._slices: dict[int, tuple[Array, ...]] = {}
@@ -291,6 +295,7 @@ class Evaluator:
         return parts[:count]
 
     def _many_blocks(self, shared: Sequence[Array], sink: Sink) -> Sequence[Array]:
+        self._evaluations += 1
         self._run_stripes(shared, sink)
         return self._folded()
 
@@ -362,7 +367,7 @@ class Evaluator:
         for start, stop in self._stripes[stripe]:
             if self._checkpoint is not None:
                 self._checkpoint()
-            block = start if self._remembered else -1
+            block = start if self._few_blocks and self._evaluations > BOUND_ANEW else -1
             parts = worker.run((*shared, *self._rows_of(start, stop)), stop - start, block, sums, first)
             for total, part in zip(sums, parts, strict=False):
                 if part is total:  # a product, which has added itself
@@ -379,7 +384,7 @@ class Evaluator:
         """The same arrays each time, as long as there are few: nothing is then bound anew."""
         if stop - start == self._rows:
             return self._data
-        if not self._remembered:
+        if not self._few_blocks:
             return tuple(x[start:stop] for x in self._data)
         if start not in self._slices:
             self._slices[start] = tuple(x[start:stop] for x in self._data)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from nablad.expressions import Shape
 from nablad.expressions.dimension import concrete
 from nablad.solvers.autodiff.kernels.native import native
-from nablad.solvers.autodiff.kernels.sequence import NativeCall
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, address
 
 Array = NDArray[Any]
 Kind = Literal["full", "row", "column", "scalar"]
@@ -113,10 +113,6 @@ def _layout(rows: int, width: int, whole: bool) -> Layout:
     return Layout(rows, width, strip, max(width, 1))
 
 
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
-
-
 Place = tuple[str, int]
 """Of an address, while a task is built: ("moving", k) with the strips, or ("fixed", k)."""
 Line = tuple[str, Place, Sequence[Place], int, int]
@@ -135,25 +131,25 @@ class Task:
         self._native = code = native(dtype.name)
         self._layout = layout = program.layout(rows)
         self._size = dtype.itemsize
-        self._free = _address(arena)
+        self._free = address(arena)
         self._moving: list[tuple[int, int, int]] = []
         """Address, bytes a row, bytes a column."""
         self._fixed: list[int] = []
         self._keep: list[Any] = [results, arena]
         end = self._free + arena.nbytes
-        before, body, after = self._lines(program, [_address(x) for x in results], dtype)
+        before, body, after = self._lines(program, [address(x) for x in results], dtype)
         if self._free > end:
             raise ValueError(f"a task for {rows} rows needs more than its arena of {arena.size} elements")
         self._task = self._encode(before, body, after)
         time = NANOSECONDS * layout.rows * layout.width * len(program.code)
         # The parts, not this object: a cycle would keep large arrays until the collector comes.
         keep = (self._keep, self._task)
-        self.native = NativeCall(code, code.addresses["run"], _address(self._task), time, keep)
+        self.native = NativeCall(code, code.addresses["run"], address(self._task), time, keep)
 
     def give(self, operand: int, array: Array) -> None:
         """Read this operand from here: contiguous, of the task's dtype and of the operand's shape."""
         table, k = self._given[operand]
-        table[k] = array.__array_interface__["data"][0]
+        table[k] = address(array)
 
     def _scratch(self, elements: int) -> int:
         place, self._free = self._free, self._free + elements * self._size
@@ -162,14 +158,14 @@ class Task:
     def _strip(self) -> Place:
         return self._at(self._scratch(self._layout.elements))
 
-    def _at(self, address: int) -> Place:
-        self._fixed.append(address)
+    def _at(self, place: int) -> Place:
+        self._fixed.append(place)
         return "fixed", len(self._fixed) - 1
 
-    def _with_strips(self, address: int, kind: Kind) -> Place:
+    def _with_strips(self, place: int, kind: Kind) -> Place:
         size = self._size
         steps = {"full": (self._layout.width * size, size), "column": (size, 0), "row": (0, size)}[kind]
-        self._moving.append((address, *steps))
+        self._moving.append((place, *steps))
         return "moving", len(self._moving) - 1
 
     def _lines(
@@ -193,21 +189,21 @@ class Task:
                 before.append((function, strip, [source], CONSTANT, n))
             values.append(strip)
             self._sources.append(source)
-        for address, kind in zip(results, program.results, strict=True):
-            values.append(self._at(address) if kind in ("row", "scalar") else self._with_strips(address, kind))
+        for place, kind in zip(results, program.results, strict=True):
+            values.append(self._at(place) if kind in ("row", "scalar") else self._with_strips(place, kind))
         numbers = np.array([*program.constants, 0.0], dtype)
         self._keep.append(numbers)
-        address = _address(numbers)
+        first = address(numbers)
         for k in range(len(program.constants)):
             strip = self._strip()
-            before.append(("fill", strip, [self._at(address + k * self._size)], CONSTANT, layout.elements))
+            before.append(("fill", strip, [self._at(first + k * self._size)], CONSTANT, layout.elements))
             values.append(strip)
         values += [self._strip() for _ in range(program.registers)]
-        zero = self._at(address + len(program.constants) * self._size)
+        zero = self._at(first + len(program.constants) * self._size)
         if not layout.width:
             # No strip is run, and sums of nothing are 0.
             columns = [x for x, kind in zip(results, program.results, strict=True) if kind == "column"]
-            after += [("fill", self._at(address), [zero], CONSTANT, layout.rows) for address in columns]
+            after += [("fill", self._at(place), [zero], CONSTANT, layout.rows) for place in columns]
         for code in program.code:
             inputs = [values[x] for x in code.inputs]
             if code.function == "sum_rows" and layout.piece < layout.width:
@@ -263,5 +259,5 @@ class Task:
         layout = self._layout
         numbers = [layout.rows, layout.strip, layout.width, layout.piece]
         for table in tables:
-            numbers += [len(table), _address(table)]
-        return np.array([*numbers, moving, *map(_address, (places, bases, by_row, by_column))], np.int64)
+            numbers += [len(table), address(table)]
+        return np.array([*numbers, moving, *map(address, (places, bases, by_row, by_column))], np.int64)
