@@ -39,7 +39,7 @@ LARGE_SUMS = 1 << 20
 """Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
 REMEMBERED_BLOCKS = 128
 """Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
-BOUND_ANEW = 2
+BOUND_ANEW = 4
 """So many evaluations bind each block anew to one set of instructions, a tenth of what a set of its own takes: a linear
 problem is solved by then, and what iterates longer pays once."""
 CACHE_BUDGET = 4 << 20
