@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 REST = 0.2
-"""Seconds. numpy's OpenBLAS keeps a core busy for 0.11 s after its last threaded product (measured), whoever comes next."""
+"""Seconds. OpenBLAS keeps a core busy for 0.11 s after its last threaded product (measured), whoever comes next."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Times each contender once a round, in turns of about `seconds_per_turn`; first calls are not counted.
 
-    Before each turn stands a rest: threads of OpenMP and of OpenBLAS that have run out of work look for more for a while,
+    Before each turn stands a rest: threads of OpenMP and of OpenBLAS that have run out of work look for more a while,
     and would take a core from whoever comes next.
     """
     calls = {}
