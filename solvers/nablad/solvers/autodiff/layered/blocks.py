@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,15 +79,24 @@ def pairs_held(width: int) -> int:
     return sum((stop - start) * (width - start) for start, stop in strips(width))
 
 
+@lru_cache(64)
 def _places_of_pairs(width: int) -> Places:
-    """(width, width): where the strips hold a pair; the same for both orders."""
+    """(width, width): where the strips hold a pair; the same for both orders. Not to be changed."""
     places = np.zeros((width, width), np.intp)
     begin = 0
     for start, stop in strips(width):
         size = (stop - start) * (width - start)
         places[start:stop, start:] = np.arange(begin, begin + size).reshape(stop - start, width - start)
         begin += size
-    return np.triu(places) + np.triu(places, 1).T
+    places = np.triu(places) + np.triu(places, 1).T
+    places.flags.writeable = False
+    return places
+
+
+def _range_of(chosen: Places) -> slice | Places:
+    """Places that follow each other as a slice: what lies there is then read and written where it lies."""
+    first, last = (int(chosen[0]), int(chosen[-1])) if chosen.size else (0, -1)
+    return slice(first, last + 1) if last + 1 - first == chosen.size else chosen
 
 
 class Blocks:
@@ -205,13 +214,18 @@ class Reader:
                 a, b = self._unit[columns[others]], self._input[columns[others]]
                 if k == m:
                     width = self._blocks.widths[k]
-                    where = _places_of_pairs(width.units)[i, a] * product.columns
-                    where += _places_of_pairs(width.inputs)[j, b]
+                    up = _places_of_pairs(width.units)[i, a] * product.columns
+                    across = _places_of_pairs(width.inputs)[j, b]
                 else:
                     # T[(i, a), (j, b)] with i and j of layer k: a sum of what each side contributes.
                     high = self._blocks.widths[m]
                     first, second = ((i, j), (a, b)) if left == k else ((a, b), (i, j))
-                    where = first[0] * (high.units * product.columns) + first[1] * high.inputs
-                    where = where + (second[0] * product.columns + second[1])
-                index[np.ix_(mine, others)] = product.start + where
+                    up = first[0] * (high.units * product.columns) + first[1] * high.inputs
+                    across = second[0] * product.columns + second[1]
+                up += product.start
+                at = _range_of(mine), _range_of(others)
+                if isinstance(at[0], slice) and isinstance(at[1], slice):
+                    np.add(up, across, index[at])
+                else:
+                    index[np.ix_(mine, others)] = up + across
         return index
