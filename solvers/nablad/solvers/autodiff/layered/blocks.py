@@ -162,7 +162,7 @@ class Blocks:
 
 
 class Reader:
-    """Reads the Hessian (p, p) from an accumulator. Immutable, shared between threads.
+    """Reads the Hessian (p, p) from an accumulator. Shared between threads.
 
     `places[l]` (units, inputs) tells where a layer's parameters lie in theta, an array of this shape.
     """
@@ -179,22 +179,20 @@ class Reader:
             self._unit[where] = np.arange(len(where))[:, None]
             self._input[where] = np.arange(where.shape[1])
         edges = [(start, min(start + TILE, size)) for start in range(0, size, TILE)]
-        self._tiles = [
-            (slice(*rows), slice(*columns), self._index(np.arange(*rows), np.arange(*columns)))
-            for k, rows in enumerate(edges)
-            for columns in edges[k:]
-        ]
+        self._tiles = [(slice(*rows), slice(*columns)) for k, rows in enumerate(edges) for columns in edges[k:]]
+        self._indices: list[Places | None] = [None] * len(self._tiles)
+        """Of each tile, once it has been read: threads that read tiles make them."""
 
     def read(self, accumulator: Array, dtype: np.dtype[Any], threads: int = 1) -> Array:
         """The Hessian, a fresh array."""
         hessian = np.empty((self.size, self.size), dtype)
         # mode="clip" writes straight into `out`; every index is within.
         if len(self._tiles) == 1:
-            np.take(accumulator, self._tiles[0][2], out=hessian, mode="clip")
+            np.take(accumulator, self._index_of(0), out=hessian, mode="clip")
             return hessian
 
         def copy(scratch: Array, number: int) -> None:
-            rows, columns, index = self._tiles[number]
+            (rows, columns), index = self._tiles[number], self._index_of(number)
             tile = scratch[: index.size].reshape(index.shape)
             np.take(accumulator, index, out=tile, mode="clip")
             hessian[rows, columns] = tile
@@ -203,6 +201,14 @@ class Reader:
 
         in_threads(copy, [np.empty(TILE * TILE, dtype) for _ in range(threads)], len(self._tiles))
         return hessian
+
+    def _index_of(self, number: int) -> Places:
+        index = self._indices[number]
+        if index is None:  # two that make it at once make the same
+            rows, columns = self._tiles[number]
+            index = self._index(np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop))
+            self._indices[number] = index
+        return index
 
     def _index(self, rows: Places, columns: Places) -> Places:
         """Where the entries of these rows and columns of the Hessian stand in an accumulator."""
