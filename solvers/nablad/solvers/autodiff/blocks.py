@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -30,6 +29,7 @@ from nablad.solvers.autodiff.plan import Plan, Workspace, compile_plan
 from nablad.solvers.autodiff.rows import RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import Source, generate
+from nablad.solvers.autodiff.threads import in_threads
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.quiet import quiet
 
@@ -323,42 +323,10 @@ class Evaluator:
         return arrays, sink
 
     def _run_stripes(self, shared: Sequence[Array], sink: Sink) -> None:
-        if self._threads == 1:
-            for stripe in range(len(self._stripes)):
-                self._run_stripe(self._workers[0], stripe, shared, sink)
-        else:
-            self._run_threads(shared, sink)
-
-    def _run_threads(self, shared: Sequence[Array], sink: Sink) -> None:
         while len(self._workers) < self._threads:
             self._workers.append(Workspace(self.program.body, self._block, self._total))
-        todo = iter(range(len(self._stripes)))
-        turn = threading.Lock()
-        failed = threading.Event()
-
-        def work(worker: Workspace) -> None:
-            try:
-                with np.errstate(all="ignore"):
-                    while not failed.is_set():
-                        with turn:
-                            stripe = next(todo, None)
-                        if stripe is None:
-                            return
-                        self._run_stripe(worker, stripe, shared, sink)
-            except BaseException:
-                failed.set()
-                raise
-
-        pool = _pool(self._threads - 1)
-        futures: list[Future[None]] = []
-        try:
-            futures += [pool.submit(work, worker) for worker in self._workers[1:]]
-            work(self._workers[0])
-        finally:
-            # One that has not begun by now, for the pool is busy elsewhere, has nothing left to do.
-            errors = [error for future in futures if not future.cancel() for error in ended(future, failed)]
-        for error in errors:
-            raise error
+        workers = self._workers[: self._threads]
+        in_threads(lambda worker, stripe: self._run_stripe(worker, stripe, shared, sink), workers, len(self._stripes))
 
     def _run_stripe(self, worker: Workspace, stripe: int, shared: Sequence[Array], sink: Sink) -> None:
         count = self.program.sums
@@ -393,28 +361,6 @@ class Evaluator:
     @property
     def stripes(self) -> int:
         return len(self._stripes)
-
-
-def ended(future: Future[None], failed: threading.Event) -> list[BaseException]:
-    """Waits until a helper is done, whatever interrupts the waiting: its buffers are in use until then.
-
-    Gives what it raised, and what the waiting raised.
-    """
-    errors: list[BaseException] = []
-    while not future.done():
-        try:
-            future.exception()
-        except BaseException as interruption:
-            failed.set()
-            errors.append(interruption)
-    error = future.exception()
-    return errors if error is None else [*errors, error]
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """The process's helpers beside the calling thread, shared by all evaluators."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="nablad-rows")
 
 
 def _of_shape(array: Array, node: Node, rows: int) -> Array:

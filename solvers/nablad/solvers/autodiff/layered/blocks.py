@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.expressions import Shape
-from nablad.solvers.autodiff.layered.threads import in_threads
 from nablad.solvers.autodiff.ops import Array
+from nablad.solvers.autodiff.threads import in_threads
 
 STRIP = 8
 UNCUT = 16
