@@ -12,7 +12,7 @@ columns of a data base, numexpr with arrays). An operand is one of
 
 and a result is full, written where it belongs; a column, reduced over each row; or a row or a scalar, added up strip by
 strip into as many partial sums as a strip has elements, which are added together at the end, halves upon halves. So the
-order of every sum depends on R and W alone.
+order of every sum depends on the program, R and W alone.
 
 A `StripProgram` is known when a graph is compiled, a `Task` once its arrays are: the numbers that `run` of loops.py
 reads. Cost: a call of some nanoseconds for each op and strip.
@@ -38,7 +38,11 @@ Array = NDArray[Any]
 Kind = Literal["full", "row", "column", "scalar"]
 
 STRIP = 512
-"""Elements of a strip: a few of them fit into the first-level cache, and a call costs little beside one."""
+"""Elements of a strip at most: a few of them fit into the first-level cache, and a call costs little beside one."""
+SHORTEST_STRIP = 64
+ALL_STRIPS = 1 << 15
+"""Elements of all strips of a program, which are to stay in the second-level cache: a program of hundreds of registers
+has shorter ones."""
 WIDEST = 4096
 """Columns that a row may have to be reduced: it is then one strip."""
 NANOSECONDS = 0.5
@@ -74,16 +78,29 @@ class StripProgram:
         """Whether rows are reduced otherwise than by adding up, so that each must be whole in its strip."""
         return any(code.function == "max_rows" for code in self.code)
 
+    @cached_property
+    def strips(self) -> int:
+        """How many strips of memory a run goes through again and again."""
+        return self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
+
+    @cached_property
+    def longest(self) -> int:
+        """Elements that a strip may have, a power of two."""
+        longest = STRIP
+        while longest > SHORTEST_STRIP and longest * self.strips > ALL_STRIPS:
+            longest //= 2
+        return longest
+
     def layout(self, rows: int) -> Layout:
         shape = concrete(self.shape, rows)
-        return _layout(math.prod(shape[: self.split]), math.prod(shape[self.split :]), self.reduces)
+        height, width = math.prod(shape[: self.split]), math.prod(shape[self.split :])
+        return _layout(height, width, self.reduces, self.longest)
 
     def arena(self, rows: int) -> int:
-        """Elements of scratch memory, for so many rows or fewer: fewer may make longer strips, up to STRIP."""
+        """Elements of scratch memory, for so many rows or fewer: fewer may make longer strips."""
         layout = self.layout(rows)
-        strips = self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
         sums = sum(kind in ("row", "scalar") for kind in self.results)
-        return strips * max(STRIP, layout.elements) + sums * max(STRIP, layout.sum_elements)
+        return self.strips * max(self.longest, layout.elements) + sums * max(self.longest, layout.sum_elements)
 
 
 @dataclass(frozen=True)
@@ -104,11 +121,11 @@ class Layout:
         return self.strip * self.width
 
 
-def _layout(rows: int, width: int, whole: bool) -> Layout:
-    if width > STRIP:
-        return Layout(rows, width, 1, width if whole else STRIP)
+def _layout(rows: int, width: int, whole: bool, longest: int) -> Layout:
+    if width > longest:
+        return Layout(rows, width, 1, width if whole else longest)
     strip = 1
-    while 2 * strip * max(width, 1) <= STRIP:
+    while 2 * strip * max(width, 1) <= longest:
         strip *= 2
     return Layout(rows, width, strip, max(width, 1))
 
