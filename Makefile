@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # CI pins every version; a developer's machine takes what pip finds in the ranges of pyproject.toml.
 CONSTRAINTS ?= $(if $(CI),constraints/ci.txt)
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
-PYTEST_ARGS ?=
+# A process for each core; tests of one file share their servers.
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check format bench protos clean

@@ -2,7 +2,8 @@
 
 Before anything is timed every contender's Hessian is held against nablad's. Each peer runs with as many threads as it
 likes best: torch with one and with all of them, its better median counts; jax decides for itself. The first call is
-timed once, in the order of the contenders: nablad's has to recognize and compile, and jax's to trace and compile.
+timed once, in the order of the contenders: nablad's has to recognize and compile, and jax's to trace and compile. What
+a process does once is done before: a small Hessian of each contender's own.
 """
 
 from __future__ import annotations
@@ -145,6 +146,10 @@ def main() -> str:
     for name in PEERS.keys() - set(present):
         print(f"{name} is not installed: left out. `make bench` installs it.", file=sys.stderr)
     rows = []
+    warming = problem(Case((2, 3, 1), 5))
+    for make in (nablad, *(PEERS[name] for name in present)):
+        for call in make(warming).values():
+            call()
     for case in CASES:
         print(f"hessian: {case.name}", file=sys.stderr)
         p = problem(case)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-REST = 0.05
-"""Seconds."""
+REST = 0.2
+"""Seconds. OpenBLAS keeps a core busy for 0.11 s after its last threaded product (measured), whoever comes next."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Times each contender once a round, in turns of about `seconds_per_turn`; first calls are not counted.
 
-    Before each turn stands a rest: threads of OpenMP and of OpenBLAS that have run out of work look for more for some
-    ten milliseconds, and would take a core from whoever comes next.
+    Before each turn stands a rest: threads of OpenMP and of OpenBLAS that have run out of work look for more a while,
+    and would take a core from whoever comes next.
     """
     calls = {}
     for name, call in contenders.items():

@@ -16,9 +16,10 @@ from nablad.expressions import ROWS, Graph, data, parameter
 from nablad.expressions import symbols as s
 from nablad.solvers import Layer, Network
 from nablad.solvers.autodiff import plan
-from nablad.solvers.autodiff.blocks import Evaluator, compile_program, ended
+from nablad.solvers.autodiff.blocks import Evaluator, compile_program
 from nablad.solvers.autodiff.kernels.gemm import product
 from nablad.solvers.autodiff.kernels.native import available
+from nablad.solvers.autodiff.threads import ended
 from nablad.solvers.objective import Interrupted
 
 FLOAT = np.dtype(np.float64)

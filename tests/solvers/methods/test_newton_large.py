@@ -70,7 +70,7 @@ def test_within_a_few_times_the_bound_of_qr(
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
-def test_three_passes_and_no_qr(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_passes_at_most_and_no_qr(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("no QR and no refined gradient is needed here")
 
@@ -82,8 +82,9 @@ def test_three_passes_and_no_qr(method: Any, monkeypatch: pytest.MonkeyPatch) ->
     report = fitted(X, y, method)
     assert report.success
     assert report.evidence.verdict == "minimum"
-    assert report.iterations == 2
-    assert (report.counts.value, report.counts.gradient, report.counts.jacobian) == (2, 2, 1)
+    # The second iteration is a correction, which is left out where it would change no digit.
+    assert report.iterations in (1, 2)
+    assert (report.counts.value, report.counts.gradient, report.counts.jacobian) == (*[report.iterations] * 2, 1)
     np.testing.assert_allclose(report.theta, np.linalg.lstsq(X, y, rcond=None)[0], rtol=0, atol=1e-14)
     # The values told are those of the true residual.
     r = y - X @ report.theta

@@ -1,8 +1,8 @@
 """Streams of events: a job's journal from any seq, replayed and then live, at each watcher's own pace.
 
 A watcher has no queue: it reads the store, page by page, as fast as its client reads, so that a slow one costs one
-page. One that takes nothing for `stall_seconds` is told from which seq to come back. Without thinning blocks go out as
-the very bytes that the worker wrote.
+page, and a thousand slow ones PAGES_BYTES together. One that takes nothing for `stall_seconds` is told from which seq
+to come back. Without thinning blocks go out as the very bytes that the worker wrote.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from nablad.v1 import event_pb2, solver_pb2
 
 Write = Callable[[bytes], Awaitable[None]]
 
+PAGE_BYTES = (64 << 10, 1 << 20)
+"""Of the journal, read at once for one watcher: the more there are, the less each."""
+PAGES_BYTES = 64 << 20
+
 
 class Watchers:
     """All the streams of a server, counted, and told when the server ends."""
@@ -43,6 +47,12 @@ class Watchers:
     def count(self) -> int:
         """How many streams there are."""
         return self._count.total()
+
+    @property
+    def page_bytes(self) -> int:
+        """How much of a journal a watcher reads at once."""
+        least, most = PAGE_BYTES
+        return max(least, min(most, PAGES_BYTES // max(1, self.count)))
 
     async def wait_until_none(self) -> None:
         """Returns once no stream is left."""
@@ -133,7 +143,7 @@ class _Stream:
         while True:
             if self._watchers._closing:
                 raise self._resumable("the server is shutting down", "SHUTTING_DOWN")
-            blocks = await self._store.read(self._name, self._seq)
+            blocks = await self._store.read(self._name, self._seq, max_bytes=self._watchers.page_bytes)
             if blocks:
                 await self._send(blocks)
             if time.monotonic() - self._put_time >= self._settings.heartbeat_seconds:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from nablad.solvers.autodiff.plan import Plan, Workspace, collected, compile_pla
 from nablad.solvers.autodiff.rows import Part, RowSplit, split
 from nablad.solvers.autodiff.simplify import simplify
 from nablad.solvers.autodiff.source import Source, generate
+from nablad.solvers.autodiff.threads import in_threads
 from nablad.solvers.blas import one_blas_thread
 from nablad.solvers.quiet import quiet
 
@@ -40,6 +40,9 @@ LARGE_SUMS = 1 << 20
 """Bytes of one stripe's sums from which there are half as many: they are added up by one thread in the end."""
 REMEMBERED_BLOCKS = 128
 """Up to so many blocks each keeps its own instructions bound; beyond that they are bound anew for each block."""
+BOUND_ANEW = 4
+"""So many evaluations bind each block anew to one set of instructions, a tenth of what a set of its own takes: a linear
+problem is solved by then, and what iterates longer pays once."""
 CACHE_BUDGET = 4 << 20
 """Bytes of live buffers and inputs for one block: what a core has of the third-level cache. Strips (kernels/strips.py)
 live in the first one, whatever a block's size; products of matrices like long blocks."""
@@ -213,7 +216,8 @@ class Evaluator:
         if not program.separable and program.body.bytes(rows) > WHOLE_LIMIT:
             raise MemoryLimit(program.body.bytes(rows), WHOLE_LIMIT)
         self._stripes = program.stripes(rows) if program.body.outputs else []
-        self._remembered = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
+        self._few_blocks = sum(map(len, self._stripes)) <= REMEMBERED_BLOCKS
+        self._evaluations = 0
         self._by_rows = tuple(x for x in program.body.graph.inputs if row_size(x.shape)[0])
         self._data = tuple(_of_shape(data[x.name], x, rows) for x in self._by_rows)
         self._slices: dict[int, tuple[Array, ...]] = {}
@@ -341,6 +345,7 @@ class Evaluator:
         return parts[:count]
 
     def _many_blocks(self, shared: Sequence[Array], sink: Sink) -> Sequence[Array]:
+        self._evaluations += 1
         self._run_stripes(shared, sink)
         return self._folded()
 
@@ -368,42 +373,10 @@ class Evaluator:
         return arrays, sink
 
     def _run_stripes(self, shared: Sequence[Array], sink: Sink) -> None:
-        if self._threads == 1:
-            for stripe in range(len(self._stripes)):
-                self._run_stripe(self._workers[0], stripe, shared, sink)
-        else:
-            self._run_threads(shared, sink)
-
-    def _run_threads(self, shared: Sequence[Array], sink: Sink) -> None:
         while len(self._workers) < self._threads:
             self._workers.append(Workspace(self.program.body, self._block, self._total))
-        todo = iter(range(len(self._stripes)))
-        turn = threading.Lock()
-        failed = threading.Event()
-
-        def work(worker: Workspace) -> None:
-            try:
-                with np.errstate(all="ignore"):
-                    while not failed.is_set():
-                        with turn:
-                            stripe = next(todo, None)
-                        if stripe is None:
-                            return
-                        self._run_stripe(worker, stripe, shared, sink)
-            except BaseException:
-                failed.set()
-                raise
-
-        pool = _pool(self._threads - 1)
-        futures: list[Future[None]] = []
-        try:
-            futures += [pool.submit(work, worker) for worker in self._workers[1:]]
-            work(self._workers[0])
-        finally:
-            # One that has not begun by now, for the pool is busy elsewhere, has nothing left to do.
-            errors = [error for future in futures if not future.cancel() for error in ended(future, failed)]
-        for error in errors:
-            raise error
+        workers = self._workers[: self._threads]
+        in_threads(lambda worker, stripe: self._run_stripe(worker, stripe, shared, sink), workers, len(self._stripes))
 
     def _run_stripe(self, worker: Workspace, stripe: int, shared: Sequence[Array], sink: Sink) -> None:
         count = self.program.sums
@@ -412,7 +385,7 @@ class Evaluator:
         for start, stop in self._stripes[stripe]:
             if self._checkpoint is not None:
                 self._checkpoint()
-            block = start if self._remembered else -1
+            block = start if self._few_blocks and self._evaluations > BOUND_ANEW else -1
             parts = worker.run((*shared, *self._rows_of(start, stop)), stop - start, block, sums, first)
             for total, part in zip(sums, parts, strict=False):
                 if part is total:  # a product, which has added itself
@@ -429,7 +402,7 @@ class Evaluator:
         """The same arrays each time, as long as there are few: nothing is then bound anew."""
         if stop - start == self._rows:
             return self._data
-        if not self._remembered:
+        if not self._few_blocks:
             return tuple(x[start:stop] for x in self._data)
         if start not in self._slices:
             self._slices[start] = tuple(x[start:stop] for x in self._data)
@@ -438,28 +411,6 @@ class Evaluator:
     @property
     def stripes(self) -> int:
         return len(self._stripes)
-
-
-def ended(future: Future[None], failed: threading.Event) -> list[BaseException]:
-    """Waits until a helper is done, whatever interrupts the waiting: its buffers are in use until then.
-
-    Gives what it raised, and what the waiting raised.
-    """
-    errors: list[BaseException] = []
-    while not future.done():
-        try:
-            future.exception()
-        except BaseException as interruption:
-            failed.set()
-            errors.append(interruption)
-    error = future.exception()
-    return errors if error is None else [*errors, error]
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """The process's helpers beside the calling thread, shared by all evaluators."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="nablad-rows")
 
 
 def _of_shape(array: Array, node: Node, rows: int) -> Array:

@@ -1,4 +1,4 @@
-"""What is folded from a Jacobian's row blocks as they come: column norms, the normal equations, a QR triangle.
+"""What is folded from a Jacobian's row blocks as they come: column norms, a QR triangle (and gram.py, J'J).
 
 Blocks arrive as J transposed, (p, rows): that is how forward mode with p directions yields them. Each stripe folds its
 own blocks in order, and stripes are merged in order, so the bits do not depend on threads. J is never whole.
@@ -16,7 +16,7 @@ import numpy as np
 import scipy.linalg
 
 from nablad.solvers.autodiff.ops import Array
-from nablad.solvers.objective import Gram, Tsqr
+from nablad.solvers.objective import Tsqr
 
 Folded = TypeVar("Folded", covariant=True)
 
@@ -56,31 +56,6 @@ class NormsFold:
             np.hypot(norms, later, norms)
         norms[norms == 0] = 1
         return norms
-
-
-class GramFold:
-    """J'J, J'r and r'r by stripes. Cost m p^2 operations (a symmetric product), memory 2 p^2 for each stripe."""
-
-    def __init__(self, size: int, dtype: np.dtype[Any], stripes: int) -> None:
-        self._jtj = [np.zeros((size, size), dtype) for _ in range(stripes + 1)]
-        self._product = [np.empty((size, size), dtype) for _ in range(stripes + 1)]
-        self._jtr = [np.zeros(size, dtype) for _ in range(stripes + 1)]
-        self._rtr = [0.0] * (stripes + 1)
-
-    def add(self, stripe: int, transposed: Array, residual: Array) -> None:
-        """`transposed` (p, m), `residual` (m,)."""
-        # The transpose of one buffer with itself takes BLAS's symmetric product, half the work.
-        self._jtj[stripe] += np.dot(transposed, transposed.T, self._product[stripe])
-        self._jtr[stripe] += np.dot(transposed, residual)
-        self._rtr[stripe] += float(np.dot(residual, residual))
-
-    def result(self) -> Gram:
-        jtj, jtr = self._jtj[0], self._jtr[0]
-        for later in self._jtj[1:]:
-            jtj += later
-        for part in self._jtr[1:]:
-            jtr += part
-        return Gram(jtj, jtr, sum(self._rtr))
 
 
 class TsqrFold:

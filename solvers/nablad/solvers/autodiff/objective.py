@@ -27,7 +27,8 @@ from nablad.expressions.dimension import row_size
 from nablad.solvers.autodiff.batches import LENGTHS_KEPT, GraphBatch, Sampler
 from nablad.solvers.autodiff.blocks import Evaluator
 from nablad.solvers.autodiff.checked import Checked, Nonfinite
-from nablad.solvers.autodiff.folds import Fold, GramFold, NormsFold, TsqrFold
+from nablad.solvers.autodiff.folds import Fold, NormsFold, TsqrFold
+from nablad.solvers.autodiff.gram import GramFold
 from nablad.solvers.autodiff.layered import Layered, LayeredHessian
 from nablad.solvers.autodiff.linearize import BUDGET
 from nablad.solvers.autodiff.ops import Array

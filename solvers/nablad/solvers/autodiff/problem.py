@@ -28,13 +28,15 @@ from nablad.solvers.autodiff.linearize import KeptProduct, keep
 from nablad.solvers.autodiff.ops import MEANING
 from nablad.solvers.autodiff.scalars import fixed, read_elements, take_apart
 from nablad.solvers.autodiff.simplify import simplify
-from nablad.solvers.autodiff.source import NODE_LIMIT
 from nablad.solvers.autodiff.structure import Linearity, class_of, degrees
 from nablad.solvers.autodiff.transform import gradient, jvp
 
 DIRECTIONS_BUDGET = 4 << 20
 """Bytes of live buffers for one block of the batched Hessian, from which the number of directions follows."""
 DIRECTIONS = (8, 64)
+SECOND_ORDER_LIMIT = 2_000
+"""Of the scalar nodes that value, gradient and Hessian may have together to be one generated function: they are about p
+times as many as the function has, and each is differentiated."""
 
 
 @dataclass(frozen=True)
@@ -266,23 +268,23 @@ def _second_order(compiled: Compiled) -> Graph | None:
     """All of the second order of a small scalar function, element by element: forward over reverse, p times.
 
     Common subexpressions are one node, and entries that are zero by structure are never built; each pair of mixed
-    derivatives is computed once. None where there are data rows, or where it cannot stay below NODE_LIMIT.
+    derivatives is computed once. None where there are data rows, or where it cannot stay below SECOND_ORDER_LIMIT.
     """
     problem = compiled.problem
     size = problem.size
     inputs = (problem.parameters, *problem.data)
-    if size**2 > NODE_LIMIT or any(fixed(x.shape) is None for x in inputs) or problem.objective.shape != ():
+    if size**2 > SECOND_ORDER_LIMIT or any(fixed(x.shape) is None for x in inputs) or problem.objective.shape != ():
         return None
-    if sum(row_size(x.shape)[1] for x in inputs) > NODE_LIMIT:
+    if sum(row_size(x.shape)[1] for x in inputs) > SECOND_ORDER_LIMIT:
         return None
     elements = {x: read_elements(x) for x in inputs}
-    parts = take_apart([problem.objective], elements, 8 * NODE_LIMIT)
+    parts = take_apart([problem.objective], elements, 8 * SECOND_ORDER_LIMIT)
     if parts is None:
         return None
     theta = elements[problem.parameters].tolist()
     f = parts[0].item()
     # A graph is larger before it is simplified, but not by that much: what cannot fit is not differentiated.
-    if len(topological([f])) > 2 * NODE_LIMIT:
+    if len(topological([f])) > 2 * SECOND_ORDER_LIMIT:
         return None
     first = simplify(Graph(inputs, (f, *(x.node for x in gradient(f, theta)))))
     value, *slopes = first.outputs
@@ -293,7 +295,7 @@ def _second_order(compiled: Compiled) -> Graph | None:
         for j, entry in enumerate(row):
             entries[i, j] = entries[j, i] = entry.node
         seen.update(topological((entry.node for entry in row), seen))
-        if len(seen) > 4 * NODE_LIMIT:
+        if len(seen) > 4 * SECOND_ORDER_LIMIT:
             return None
     hessian = [entries[i, j] for i in range(size) for j in range(size)]
     gathered = [s.concatenate([s.reshape(x, (1,)) for x in part], 0) for part in (slopes, hessian)]

@@ -27,7 +27,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from nablad.solvers.autodiff.gram import lies_in_rows
 from nablad.solvers.autodiff.kernels.native import Native, available, native
+from nablad.solvers.autodiff.kernels.sequence import address, call_once
 from nablad.solvers.autodiff.kernels.vectors import LANES
 from nablad.solvers.autodiff.ops import Array
 
@@ -125,7 +127,7 @@ def native_parts(theta: Array) -> Parts:
         m = residual.shape[0]
         if transposed.shape != (p, m):
             raise ValueError(f"a block of shape {transposed.shape} is not that of {p} parameters and {m} residuals")
-        as_it_lies = _lies_in_rows(transposed)
+        as_it_lies = lies_in_rows(transposed, np.dtype(np.float64))
         length = max(m, 1) if as_it_lies else chunk
         high, low = np.zeros(width), np.zeros(width)
         for start in range(0, m, length):
@@ -137,27 +139,11 @@ def native_parts(theta: Array) -> Parts:
     return parts
 
 
-def _lies_in_rows(transposed: Array) -> bool:
-    """Whether the kernel can read it: numbers of a row side by side, and rows at some distance."""
-    across, down = transposed.strides
-    item = transposed.itemsize
-    side_by_side = across == item or transposed.shape[0] == 1
-    return transposed.dtype == np.float64 and transposed.flags.aligned and side_by_side and down % item == 0
-
-
 def _add_block(code: Native, J: Array, residual: Array, theta: Array, high: Array, low: Array) -> None:
     """high + low += J'(residual + J theta), without the interpreter's lock; theta, high and low of whole vectors."""
     m, p = J.shape
-    task = [_address(J), J.strides[0] // J.itemsize, m, p, *map(_address, (residual, theta, high, low))]
-    # One call (sequence.py); its task follows it.
-    calls = np.array([1, code.addresses["twofold"], 0, *task], np.int64)
-    begin = _address(calls)
-    calls[2] = begin + 3 * calls.itemsize
-    code.sequence(begin)
-
-
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
+    task = [address(J), J.strides[0] // J.itemsize, m, p, *map(address, (residual, theta, high, low))]
+    call_once(code, "twofold", task)
 
 
 class TwofoldFold:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cython_blas
 
 from nablad.solvers.autodiff.kernels.native import native
-from nablad.solvers.autodiff.kernels.sequence import NativeCall
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, address
 
 Array = NDArray[Any]
 
@@ -66,9 +66,9 @@ class BlasProduct:
         self._numbers = np.array([n, m, k, b[2], a[2], max(1, n)], np.int32)
         self._scales = np.array([1.0, beta], out.dtype)
         self._keep = (a[0], b[0], out)
-        number = [_address(self._numbers[i:]) for i in range(6)]
-        letter = {"N": _address(_LETTERS), "T": _address(_LETTERS[1:])}
-        alpha, beta_at = _address(self._scales), _address(self._scales[1:])
+        number = [address(self._numbers[i:]) for i in range(6)]
+        letter = {"N": address(_LETTERS), "T": address(_LETTERS[1:])}
+        alpha, beta_at = address(self._scales), address(self._scales[1:])
         self._task = np.array(
             [
                 routine,
@@ -76,12 +76,12 @@ class BlasProduct:
                 letter[a[1]],
                 *number[:3],
                 alpha,
-                _address(b[0]),
+                address(b[0]),
                 number[3],
-                _address(a[0]),
+                address(a[0]),
                 number[4],
                 beta_at,
-                _address(out),
+                address(out),
                 number[5],
             ],
             np.int64,
@@ -89,7 +89,7 @@ class BlasProduct:
         time = NANOSECONDS * m * n * k
         # The parts, not this object: a cycle would keep large arrays until the collector comes.
         keep = (self._keep, self._numbers, self._scales, self._task)
-        self.native = NativeCall(code, code.addresses["gemm"], _address(self._task), time, keep)
+        self.native = NativeCall(code, code.addresses["gemm"], address(self._task), time, keep)
 
 
 class TiledProduct:
@@ -100,10 +100,10 @@ class TiledProduct:
         code = native(out.dtype.name)
         row, column = (stride // size for stride in b.strides)
         distances = (out.strides[0] // size, a.strides[0] // size)
-        numbers = (_address(out), distances[0], _address(a), distances[1], _address(b), row, column, m, n, k, beta != 0)
+        numbers = (address(out), distances[0], address(a), distances[1], address(b), row, column, m, n, k, beta != 0)
         self._task = np.array(numbers, np.int64)
         keep = ((a, b, out), self._task)
-        self.native = NativeCall(code, code.addresses["tiles"], _address(self._task), NANOSECONDS * m * n * k, keep)
+        self.native = NativeCall(code, code.addresses["tiles"], address(self._task), NANOSECONDS * m * n * k, keep)
 
 
 def product(a: Array, b: Array, out: Array, beta: float) -> Product | None:
@@ -116,7 +116,7 @@ def product(a: Array, b: Array, out: Array, beta: float) -> Product | None:
         return None
     if a.shape[1] != b.shape[0] or out.shape != (a.shape[0], b.shape[1]):
         raise ValueError(f"a product of shapes {a.shape} and {b.shape} cannot be of shape {out.shape}")
-    if _address(a) == _address(b):  # numpy computes half of a symmetric product
+    if address(a) == address(b):  # numpy computes half of a symmetric product
         return None
     if first[1] == "N" and out.shape[1] > 1 and b.nbytes <= TILED_BYTES:
         return TiledProduct(a, b, out, beta)
@@ -136,7 +136,3 @@ def _laid_out(x: Array) -> tuple[Array, str, int] | None:
     if rows == 1 and across == 1:
         return x, "N", max(1, columns)
     return None
-
-
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])

@@ -10,8 +10,8 @@ then one under a mask, so that nothing beyond n is read or written.
     add_rows                the same sum added to out[r]
 
 `run` steps through a strip program: see strips.py, which lays a task out as `run` reads it; `gemm` calls BLAS
-(gemm.py), `tiles` multiplies itself (tiles.py); `sequence` makes several such calls (sequence.py); `twofold`, for
-float64 alone, sums in twice the precision (twofold.py).
+(gemm.py), `tiles` and `gram` multiply themselves (tiles.py, gram.py); `sequence` makes several such calls
+(sequence.py); `twofold`, for float64 alone, sums in twice the precision (twofold.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from nablad.solvers.autodiff.kernels import tiles
+from nablad.solvers.autodiff.kernels import gram, tiles
 from nablad.solvers.autodiff.kernels.table import INNER, KERNELS, Kernel
 from nablad.solvers.autodiff.kernels.twofold import twofold
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Loaded, Truth, Vector, Writer
@@ -38,7 +38,12 @@ def module(lanes: Lanes) -> str:
     parts += [_reduction(lanes, name, *row) for name, row in REDUCTIONS.items()]
     if lanes.name == "float64":
         parts.append(twofold(lanes))
-    products, needed = tiles.texts(lanes)
+    products: list[str] = []
+    needed: set[str] = set()
+    for write in (tiles.texts, gram.texts):
+        more, needs = write(lanes)
+        products += more
+        needed |= needs
     declared = sorted(needed.union(*(needs for _, needs in parts)))
     repeats = [
         _REPEAT.replace("NAME", name).replace("EACH", each).replace("STEP", step) for name, each, step in REPEATS

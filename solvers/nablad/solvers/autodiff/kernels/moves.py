@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nablad.solvers.autodiff.kernels.native import Native
-from nablad.solvers.autodiff.kernels.sequence import NativeCall
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, address
 
 Array = NDArray[Any]
 
@@ -31,11 +31,11 @@ def moves(code: Native, targets: Sequence[Array], pieces: Sequence[Array]) -> Na
     lines[:, 1] = np.arange(count)
     lines[:, 2] = np.arange(count, 2 * count)
     lines[:, 6] = [x.size for x in pieces]
-    places = np.array([_address(x) for x in (*targets, *pieces)], np.int64)
+    places = np.array([address(x) for x in (*targets, *pieces)], np.int64)
     # A strip program without strips: what comes before the first one is all.
     task = np.zeros(FIELDS, np.int64)
-    task[[1, 3, 4, 5, 11]] = 1, 1, count, _address(lines), _address(places)
-    return NativeCall(code, code.addresses["run"], _address(task), EACH * count, (task, lines, places, targets, pieces))
+    task[[1, 3, 4, 5, 11]] = 1, 1, count, address(lines), address(places)
+    return NativeCall(code, code.addresses["run"], address(task), EACH * count, (task, lines, places, targets, pieces))
 
 
 def movable(arrays: Sequence[Array], dtype: np.dtype[Any]) -> bool:
@@ -45,10 +45,6 @@ def movable(arrays: Sequence[Array], dtype: np.dtype[Any]) -> bool:
 
 def tiles(targets: Sequence[Array], out: Array) -> bool:
     """Whether gapless parts of a gapless array are all of it, none of them twice."""
-    spans = sorted((start, start + x.nbytes) for x in targets if x.size for start in (_address(x),))
+    spans = sorted((start, start + x.nbytes) for x in targets if x.size for start in (address(x),))
     whole = sum(x.size for x in targets) == out.size
     return whole and all(before[1] == after[0] for before, after in pairwise(spans))
-
-
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])

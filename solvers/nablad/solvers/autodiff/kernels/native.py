@@ -104,7 +104,7 @@ def _compile(dtype: str) -> Native:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
-    names = [*KERNELS, *INNER, "fill", *REDUCTIONS, *(name for name, _, _ in REPEATS), "run", "gemm", "tiles"]
+    names = [*KERNELS, *INNER, "fill", *REDUCTIONS, *(name for name, _, _ in REPEATS), "run", "gemm", "tiles", "gram"]
     names += ["twofold"] * (dtype == "float64")
     addresses = {name: engine.get_function_address(name) for name in names}
     sequence = engine.get_function_address("sequence")

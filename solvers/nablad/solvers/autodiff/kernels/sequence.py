@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nablad.solvers.autodiff.kernels.native import Native
 
@@ -33,6 +34,19 @@ class NativeCall:
     """What owns the memory."""
 
 
+def address(array: NDArray[Any]) -> int:
+    """Of the array's first number."""
+    return int(array.__array_interface__["data"][0])
+
+
+def call_once(native: Native, function: str, task: Sequence[int]) -> None:
+    """One call, made now, without the interpreter's lock. Who calls keeps the memory that the task names."""
+    calls = np.array([1, native.addresses[function], 0, *task], np.int64)
+    begin = address(calls)
+    calls[2] = begin + 3 * calls.itemsize
+    native.sequence(begin)
+
+
 class NativeSequence:
     """`call(*arguments)` makes all calls, in order."""
 
@@ -45,7 +59,7 @@ class NativeSequence:
         short = sum(call.nanoseconds for call in calls) <= SHORT
         native = calls[0].native
         self.call: Callable[[int], None] = native.sequence_locked if short else native.sequence
-        self.arguments = (int(self._task.__array_interface__["data"][0]),)
+        self.arguments = (address(self._task),)
 
 
 Call = tuple[Callable[..., object], tuple[Any, ...]]

@@ -13,7 +13,7 @@ columns of a data base, numexpr with arrays). An operand is one of
 and a result is full, written where it belongs; a column, reduced over each row; or a row or a scalar, added up strip by
 strip into as many partial sums as a strip has elements, which are added together at the end, halves upon halves. Where
 one strip is all and nothing is stretched, it is one row, and a sum is that row's. So the order of every sum depends on
-R and W alone.
+the program, R and W alone.
 
 A `StripProgram` is known when a graph is compiled, a `Task` once its arrays are: the numbers that `run` of loops.py
 reads. Cost: a call of some nanoseconds for each op and strip.
@@ -33,13 +33,17 @@ from numpy.typing import NDArray
 from nablad.expressions import Shape
 from nablad.expressions.dimension import concrete, row_size
 from nablad.solvers.autodiff.kernels.native import native
-from nablad.solvers.autodiff.kernels.sequence import NativeCall
+from nablad.solvers.autodiff.kernels.sequence import NativeCall, address
 
 Array = NDArray[Any]
 Kind = Literal["full", "row", "column", "scalar"]
 
 STRIP = 512
-"""Elements of a strip: a few of them fit into the first-level cache, and a call costs little beside one."""
+"""Elements of a strip at most: a few of them fit into the first-level cache, and a call costs little beside one."""
+SHORTEST_STRIP = 64
+ALL_STRIPS = 1 << 15
+"""Elements of all strips of a program, which are to stay in the second-level cache: a program of hundreds of registers
+has shorter ones."""
 WIDEST = 4096
 """Columns that a row may have to be reduced: it is then one strip."""
 NANOSECONDS = 0.5
@@ -79,20 +83,32 @@ class StripProgram:
         """Whether rows and columns are all the same to it: nothing is stretched, repeated or summed along one alone."""
         return not {"row", "column"}.intersection(self.operands + self.results) and not self.reduces
 
+    @cached_property
+    def strips(self) -> int:
+        """How many strips of memory a run goes through again and again."""
+        return self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
+
+    @cached_property
+    def longest(self) -> int:
+        """Elements that a strip may have, a power of two."""
+        longest = STRIP
+        while longest > SHORTEST_STRIP and longest * self.strips > ALL_STRIPS:
+            longest //= 2
+        return longest
+
     def layout(self, rows: int) -> Layout:
         shape = concrete(self.shape, rows)
         down, across = math.prod(shape[: self.split]), math.prod(shape[self.split :])
-        if self.alike and 0 < down * across <= STRIP:
+        if self.alike and 0 < down * across <= self.longest:
             return Layout(1, down * across, 1, down * across)
-        return _layout(down, across, self.reduces)
+        return _layout(down, across, self.reduces, self.longest)
 
     def arena(self, rows: int) -> int:
-        """Elements of scratch memory, for so many rows or fewer: fewer may make longer strips, up to STRIP."""
+        """Elements of scratch memory, for so many rows or fewer: fewer may make longer strips."""
         layout = self.layout(rows)
-        strips = self.registers + len(self.constants) + sum(kind != "full" for kind in self.operands)
         sums = sum(kind in ("row", "scalar") for kind in self.results)
-        least = STRIP if row_size(self.shape)[0] else 0
-        return strips * max(least, layout.elements) + sums * max(least, layout.sum_elements)
+        least = self.longest if row_size(self.shape)[0] else 0
+        return self.strips * max(least, layout.elements) + sums * max(least, layout.sum_elements)
 
 
 @dataclass(frozen=True)
@@ -113,17 +129,13 @@ class Layout:
         return self.strip * self.width
 
 
-def _layout(rows: int, width: int, whole: bool) -> Layout:
-    if width > STRIP:
-        return Layout(rows, width, 1, width if whole else STRIP)
+def _layout(rows: int, width: int, whole: bool, longest: int) -> Layout:
+    if width > longest:
+        return Layout(rows, width, 1, width if whole else longest)
     strip = 1
-    while strip < rows and 2 * strip * max(width, 1) <= STRIP:
+    while strip < rows and 2 * strip * max(width, 1) <= longest:
         strip *= 2
     return Layout(rows, width, strip, max(width, 1))
-
-
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 Place = int
@@ -144,25 +156,25 @@ class Task:
         self._native = code = native(dtype.name)
         self._layout = layout = program.layout(rows)
         self._size = dtype.itemsize
-        self._free = _address(arena)
+        self._free = address(arena)
         self._moving: list[tuple[int, int, int]] = []
         """Address, bytes a row, bytes a column."""
         self._fixed: list[int] = []
         self._keep: list[Any] = [results, arena]
         end = self._free + arena.nbytes
-        before, body, after = self._lines(program, [_address(x) for x in results], dtype)
+        before, body, after = self._lines(program, [address(x) for x in results], dtype)
         if self._free > end:
             raise ValueError(f"a task for {rows} rows needs more than its arena of {arena.size} elements")
         self._task = self._encode(before, body, after)
         time = NANOSECONDS * layout.rows * layout.width * len(program.code)
         # The parts, not this object: a cycle would keep large arrays until the collector comes.
         keep = (self._keep, self._task)
-        self.native = NativeCall(code, code.addresses["run"], _address(self._task), time, keep)
+        self.native = NativeCall(code, code.addresses["run"], address(self._task), time, keep)
 
     def give(self, operand: int, array: Array) -> None:
         """Read this operand from here: contiguous, of the task's dtype and of the operand's shape."""
         table, k = self._given[operand]
-        table[k] = array.__array_interface__["data"][0]
+        table[k] = address(array)
 
     def _scratch(self, elements: int) -> int:
         place, self._free = self._free, self._free + elements * self._size
@@ -171,14 +183,14 @@ class Task:
     def _strip(self) -> Place:
         return self._at(self._scratch(self._layout.elements))
 
-    def _at(self, address: int) -> Place:
-        self._fixed.append(address)
+    def _at(self, place: int) -> Place:
+        self._fixed.append(place)
         return len(self._fixed) - 1
 
-    def _with_strips(self, address: int, kind: Kind) -> Place:
+    def _with_strips(self, place: int, kind: Kind) -> Place:
         size = self._size
         steps = {"full": (self._layout.width * size, size), "column": (size, 0), "row": (0, size)}[kind]
-        self._moving.append((address, *steps))
+        self._moving.append((place, *steps))
         return ~(len(self._moving) - 1)
 
     def _lines(
@@ -202,21 +214,21 @@ class Task:
                 before.append((function, strip, [source], CONSTANT, n))
             values.append(strip)
             self._sources.append(source)
-        for address, kind in zip(results, program.results, strict=True):
-            values.append(self._at(address) if kind in ("row", "scalar") else self._with_strips(address, kind))
+        for place, kind in zip(results, program.results, strict=True):
+            values.append(self._at(place) if kind in ("row", "scalar") else self._with_strips(place, kind))
         numbers = np.array([*program.constants, 0.0], dtype)
         self._keep.append(numbers)
-        address = _address(numbers)
+        first = address(numbers)
         for k in range(len(program.constants)):
             strip = self._strip()
-            before.append(("fill", strip, [self._at(address + k * self._size)], CONSTANT, layout.elements))
+            before.append(("fill", strip, [self._at(first + k * self._size)], CONSTANT, layout.elements))
             values.append(strip)
         values += [self._strip() for _ in range(program.registers)]
-        zero = self._at(address + len(program.constants) * self._size)
+        zero = self._at(first + len(program.constants) * self._size)
         if not layout.width:
             # No strip is run, and sums of nothing are 0.
             columns = [x for x, kind in zip(results, program.results, strict=True) if kind == "column"]
-            after += [("fill", self._at(address), [zero], CONSTANT, layout.rows) for address in columns]
+            after += [("fill", self._at(place), [zero], CONSTANT, layout.rows) for place in columns]
         for code in program.code:
             inputs = [values[x] for x in code.inputs]
             if code.function == "sum_rows" and layout.piece < layout.width:
@@ -272,8 +284,8 @@ class Task:
         self._given = [(bases, ~k) if k < 0 else (places, moving + k) for k in self._sources]
         layout = self._layout
         numbers = [layout.rows, layout.strip, layout.width, layout.piece]
-        start = _address(table)
+        start = address(table)
         for part in parts:
             numbers += [len(part), start]
             start += len(part) * table.strides[0]
-        return np.array([*numbers, moving, *map(_address, (places, bases, by_row, by_column))], np.int64)
+        return np.array([*numbers, moving, *map(address, (places, bases, by_row, by_column))], np.int64)

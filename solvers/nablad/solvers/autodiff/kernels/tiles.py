@@ -16,7 +16,7 @@ Cost: m k n fused multiply-adds, a vector's width of columns at once; columns be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Vector, Writer
@@ -29,34 +29,55 @@ BREADTH_BYTES = 1024
 FIELDS = ("out", "out.row", "a", "a.row", "b", "b.row", "b.column", "m", "n", "k", "adds")
 """Of a task, in this order: addresses; distances in elements; sizes; whether to add to what is there."""
 _ADDRESSES = ("out", "a", "b")
-_TILE = "ptr %out, i64 %out.row, ptr %a, i64 %a.row, ptr %b, i64 %k, i64 %left, i1 %adds"
+Function = tuple[str, set[str]]
+"""Its text, and what it needs declared."""
+Starts = Callable[[Writer, int], list[str]]
+"""Where each row of a tile begins in A."""
 
 
 def texts(lanes: Lanes) -> tuple[list[str], set[str]]:
     """The functions, of which `tiles` is the one to call with a task's address; and what they declare."""
-    functions = [_tile(lanes, rows) for rows in range(1, ROWS + 1)]
+    functions = [tile(lanes, f"tile.{rows}", rows, _starts, "%j") for rows in range(1, ROWS + 1)]
     functions.append(_tiles(lanes))
-    names = ", ".join(f"ptr @tile.{rows}" for rows in range(1, ROWS + 1))
-    table = f"@tile.by.rows = internal constant [{ROWS} x ptr] [{names}]"
-    return [text for text, _ in functions] + [table], set().union(*(needs for _, needs in functions))
+    return [text for text, _ in functions] + [table("tile")], set().union(*(needs for _, needs in functions))
 
 
-def _tile(lanes: Lanes, rows: int) -> tuple[str, set[str]]:
-    """Some rows and at most a vector of columns: `left` of them are there."""
+def table(name: str) -> str:
+    """The tiles of a name, by their number of rows less one."""
+    names = ", ".join(f"ptr @{name}.{rows}" for rows in range(1, ROWS + 1))
+    return f"@{name}.by.rows = internal constant [{ROWS} x ptr] [{names}]"
+
+
+def tile_of(writer: Writer, name: str, rows: str) -> str:
+    """The tile of so many rows."""
+    which = writer.put(f"sub i64 {rows}, 1")
+    return writer.put(f"load ptr, ptr {writer.put(f'getelementptr ptr, ptr @{name}.by.rows, i64 {which}')}")
+
+
+def _starts(writer: Writer, rows: int) -> list[str]:
+    return [writer.element("%a", writer.put(f"mul i64 %a.row, {i}")) for i in range(rows)]
+
+
+def tile(lanes: Lanes, name: str, rows: int, starts_of: Starts, at: str) -> Function:
+    """Some rows and at most a vector of columns of C, `left` of which are there.
+
+    The numbers of A's row begin where `starts_of` says, and follow each other at `at`: %j, or %j.panel for a distance
+    of one vector.
+    """
     writer = Writer(lanes)
     put, do = writer.put, writer.do
-    starts = [writer.element("%a", put(f"mul i64 %a.row, {i}")) for i in range(rows)]
+    starts = starts_of(writer, rows)
     do("br label %loop")
     writer.label("loop")
     do("%j = phi i64 [ 0, %entry ], [ %next, %loop ]")
     for i in range(rows):
         do(f"%so.far.{i} = phi {lanes.vector} [ zeroinitializer, %entry ], [ %sum.{i}, %loop ]")
-    place = writer.element("%b", put(f"mul i64 %j, {lanes.count}"))
-    b = put(f"load {lanes.vector}, ptr {place}, align {lanes.bytes}")
+    do(f"%j.panel = mul i64 %j, {lanes.count}")
+    b = writer.load(writer.element("%b", "%j.panel"), None).name
     fma = f"llvm.fma.{lanes.suffix}"
     writer.declared.add(f"declare {lanes.vector} @{fma}({', '.join([lanes.vector] * 3)})")
     for i, start in enumerate(starts):
-        a = put(f"load {lanes.scalar}, ptr {writer.element(start, '%j')}, align {lanes.bytes}")
+        a = put(f"load {lanes.scalar}, ptr {writer.element(start, at)}, align {lanes.bytes}")
         arguments = ", ".join(f"{lanes.vector} {x}" for x in (writer.splat(lanes.scalar, a), b, f"%so.far.{i}"))
         do(f"%sum.{i} = call {lanes.vector} @{fma}({arguments})")
     do("%next = add i64 %j, 1")
@@ -71,7 +92,9 @@ def _tile(lanes: Lanes, rows: int) -> tuple[str, set[str]]:
     _write(writer, places, sums, None)
     writer.label("some")
     _write(writer, places, sums, writer.first("%left"))
-    return f"define internal void @tile.{rows}({_TILE}) {{\nentry:\n" + "\n".join(writer.lines) + "\n}", writer.declared
+    arguments = "ptr %out, i64 %out.row, ptr %a, i64 %a.row, ptr %b, i64 %k, i64 %left, i1 %adds"
+    body = "\n".join(writer.lines)
+    return f"define internal void @{name}({arguments}) {{\nentry:\n{body}\n}}", writer.declared
 
 
 def _write(writer: Writer, places: list[str], sums: list[Vector], mask: str | None) -> None:
@@ -84,7 +107,7 @@ def _write(writer: Writer, places: list[str], sums: list[Vector], mask: str | No
         writer.do("ret void")
 
 
-def _tiles(lanes: Lanes) -> tuple[str, set[str]]:
+def _tiles(lanes: Lanes) -> Function:
     writer = Writer(lanes)
     put, do, element, count = writer.put, writer.do, writer.element, lanes.count
     breadth = BREADTH_BYTES // lanes.bytes
@@ -96,9 +119,9 @@ def _tiles(lanes: Lanes) -> tuple[str, set[str]]:
     gapless = put(f"icmp eq i64 {field['b.column']}, 1")
     adds = put(f"icmp ne i64 {field['adds']}, 0")
     with each(writer, "0", field["n"], breadth) as j0:
-        columns = _least(writer, put(f"sub i64 {field['n']}, {j0}"), str(breadth))
+        columns = least(writer, put(f"sub i64 {field['n']}, {j0}"), str(breadth))
         with each(writer, "0", field["k"], DEPTH) as k0:
-            depth = _least(writer, put(f"sub i64 {field['k']}, {k0}"), str(DEPTH))
+            depth = least(writer, put(f"sub i64 {field['k']}, {k0}"), str(DEPTH))
             corner = element(field["b"], put(f"mul i64 {k0}, {field['b.row']}"))
             corner = element(corner, put(f"mul i64 {j0}, {field['b.column']}"))
             with when(writer, gapless):
@@ -108,16 +131,15 @@ def _tiles(lanes: Lanes) -> tuple[str, set[str]]:
             later = put(f"icmp ne i64 {k0}, 0")
             adding = put(f"or i1 {adds}, {later}")
             with each(writer, "0", field["m"], ROWS) as i0:
-                rows = _least(writer, put(f"sub i64 {field['m']}, {i0}"), str(ROWS))
-                which = put(f"sub i64 {rows}, 1")
-                tile = put(f"load ptr, ptr {put(f'getelementptr ptr, ptr @tile.by.rows, i64 {which}')}")
+                rows = least(writer, put(f"sub i64 {field['m']}, {i0}"), str(ROWS))
+                function = tile_of(writer, "tile", rows)
                 a = element(element(field["a"], put(f"mul i64 {i0}, {field['a.row']}")), k0)
                 out = element(element(field["out"], put(f"mul i64 {i0}, {field['out.row']}")), j0)
                 with each(writer, "0", columns, count) as j:
                     panel = element(panels, put(f"mul i64 {j}, {depth}"))
                     left = put(f"sub i64 {columns}, {j}")
                     do(
-                        f"call void {tile}(ptr {element(out, j)}, i64 {field['out.row']}, ptr {a}, "
+                        f"call void {function}(ptr {element(out, j)}, i64 {field['out.row']}, ptr {a}, "
                         f"i64 {field['a.row']}, ptr {panel}, i64 {depth}, i64 {left}, i1 {adding})"
                     )
     do("ret void")
@@ -162,12 +184,13 @@ def _pack_columns(writer: Writer, panels: str, corner: str, row: str, column: st
             writer.do(f"store {lanes.scalar} 0.0, ptr {place}")
 
 
-def _least(writer: Writer, x: str, y: str) -> str:
+def least(writer: Writer, x: str, y: str) -> str:
+    """The lesser number."""
     return writer.put(f"select i1 {writer.put(f'icmp slt i64 {x}, {y}')}, i64 {x}, i64 {y}")
 
 
 @contextmanager
-def each(writer: Writer, start: str, stop: str, step: int) -> Iterator[str]:
+def each(writer: Writer, start: str, stop: str, step: int | str) -> Iterator[str]:
     """What is written within is done for i = start, start + step, ... below stop; gives i."""
     name, before = writer.fresh("loop")[1:], writer.block
     writer.do(f"br label %{name}.test")

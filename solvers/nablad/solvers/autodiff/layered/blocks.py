@@ -18,15 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nablad.expressions import Shape
-from nablad.solvers.autodiff.layered.threads import in_threads
 from nablad.solvers.autodiff.ops import Array
+from nablad.solvers.autodiff.threads import in_threads
 
 STRIP = 8
 UNCUT = 16
@@ -79,15 +79,24 @@ def pairs_held(width: int) -> int:
     return sum((stop - start) * (width - start) for start, stop in strips(width))
 
 
+@lru_cache(64)
 def _places_of_pairs(width: int) -> Places:
-    """(width, width): where the strips hold a pair; the same for both orders."""
+    """(width, width): where the strips hold a pair; the same for both orders. Not to be changed."""
     places = np.zeros((width, width), np.intp)
     begin = 0
     for start, stop in strips(width):
         size = (stop - start) * (width - start)
         places[start:stop, start:] = np.arange(begin, begin + size).reshape(stop - start, width - start)
         begin += size
-    return np.triu(places) + np.triu(places, 1).T
+    places = np.triu(places) + np.triu(places, 1).T
+    places.flags.writeable = False
+    return places
+
+
+def _range_of(chosen: Places) -> slice | Places:
+    """Places that follow each other as a slice: what lies there is then read and written where it lies."""
+    first, last = (int(chosen[0]), int(chosen[-1])) if chosen.size else (0, -1)
+    return slice(first, last + 1) if last + 1 - first == chosen.size else chosen
 
 
 class Blocks:
@@ -153,7 +162,7 @@ class Blocks:
 
 
 class Reader:
-    """Reads the Hessian (p, p) from an accumulator. Immutable, shared between threads.
+    """Reads the Hessian (p, p) from an accumulator. Shared between threads.
 
     `places[l]` (units, inputs) tells where a layer's parameters lie in theta, an array of this shape.
     """
@@ -170,22 +179,20 @@ class Reader:
             self._unit[where] = np.arange(len(where))[:, None]
             self._input[where] = np.arange(where.shape[1])
         edges = [(start, min(start + TILE, size)) for start in range(0, size, TILE)]
-        self._tiles = [
-            (slice(*rows), slice(*columns), self._index(np.arange(*rows), np.arange(*columns)))
-            for k, rows in enumerate(edges)
-            for columns in edges[k:]
-        ]
+        self._tiles = [(slice(*rows), slice(*columns)) for k, rows in enumerate(edges) for columns in edges[k:]]
+        self._indices: list[Places | None] = [None] * len(self._tiles)
+        """Of each tile, once it has been read: threads that read tiles make them."""
 
     def read(self, accumulator: Array, dtype: np.dtype[Any], threads: int = 1) -> Array:
         """The Hessian, a fresh array."""
         hessian = np.empty((self.size, self.size), dtype)
         # mode="clip" writes straight into `out`; every index is within.
         if len(self._tiles) == 1:
-            np.take(accumulator, self._tiles[0][2], out=hessian, mode="clip")
+            np.take(accumulator, self._index_of(0), out=hessian, mode="clip")
             return hessian
 
         def copy(scratch: Array, number: int) -> None:
-            rows, columns, index = self._tiles[number]
+            (rows, columns), index = self._tiles[number], self._index_of(number)
             tile = scratch[: index.size].reshape(index.shape)
             np.take(accumulator, index, out=tile, mode="clip")
             hessian[rows, columns] = tile
@@ -194,6 +201,14 @@ class Reader:
 
         in_threads(copy, [np.empty(TILE * TILE, dtype) for _ in range(threads)], len(self._tiles))
         return hessian
+
+    def _index_of(self, number: int) -> Places:
+        index = self._indices[number]
+        if index is None:  # two that make it at once make the same
+            rows, columns = self._tiles[number]
+            index = self._index(np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop))
+            self._indices[number] = index
+        return index
 
     def _index(self, rows: Places, columns: Places) -> Places:
         """Where the entries of these rows and columns of the Hessian stand in an accumulator."""
@@ -205,13 +220,18 @@ class Reader:
                 a, b = self._unit[columns[others]], self._input[columns[others]]
                 if k == m:
                     width = self._blocks.widths[k]
-                    where = _places_of_pairs(width.units)[i, a] * product.columns
-                    where += _places_of_pairs(width.inputs)[j, b]
+                    up = _places_of_pairs(width.units)[i, a] * product.columns
+                    across = _places_of_pairs(width.inputs)[j, b]
                 else:
                     # T[(i, a), (j, b)] with i and j of layer k: a sum of what each side contributes.
                     high = self._blocks.widths[m]
                     first, second = ((i, j), (a, b)) if left == k else ((a, b), (i, j))
-                    where = first[0] * (high.units * product.columns) + first[1] * high.inputs
-                    where = where + (second[0] * product.columns + second[1])
-                index[np.ix_(mine, others)] = product.start + where
+                    up = first[0] * (high.units * product.columns) + first[1] * high.inputs
+                    across = second[0] * product.columns + second[1]
+                up += product.start
+                at = _range_of(mine), _range_of(others)
+                if isinstance(at[0], slice) and isinstance(at[1], slice):
+                    np.add(up, across, index[at])
+                else:
+                    index[np.ix_(mine, others)] = up + across
         return index

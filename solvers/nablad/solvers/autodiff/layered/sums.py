@@ -19,9 +19,9 @@ from nablad.solvers.autodiff.layered.blocks import Blocks
 from nablad.solvers.autodiff.layered.curvature import Curvature, bytes_per_row
 from nablad.solvers.autodiff.layered.spine import Spine
 from nablad.solvers.autodiff.layered.tape import Tape
-from nablad.solvers.autodiff.layered.threads import in_threads
 from nablad.solvers.autodiff.ops import Array
 from nablad.solvers.autodiff.plan import Workspace
+from nablad.solvers.autodiff.threads import in_threads
 
 CHUNK_BYTES = 32 << 20
 """Of one thread's buffers: large enough that adding a chunk's sums is little beside making them."""

@@ -10,8 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from nablad.solvers.autodiff.blocks import ended
-
 Worker = TypeVar("Worker")
 
 
@@ -50,7 +48,23 @@ def in_threads(work: Callable[[Worker, int], None], workers: Sequence[Worker], t
         raise error
 
 
+def ended(future: Future[None], failed: threading.Event) -> list[BaseException]:
+    """Waits until a helper is done, whatever interrupts the waiting: its buffers are in use until then.
+
+    Gives what it raised, and what the waiting raised.
+    """
+    errors: list[BaseException] = []
+    while not future.done():
+        try:
+            future.exception()
+        except BaseException as interruption:
+            failed.set()
+            errors.append(interruption)
+    error = future.exception()
+    return errors if error is None else [*errors, error]
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """The process's helpers beside the calling thread."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="nablad-layers")
+    """The process's helpers beside the calling thread, shared by all."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="nablad-rows")
