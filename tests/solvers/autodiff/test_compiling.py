@@ -27,15 +27,15 @@ from nablad.solvers.autodiff.structure import degree
 from nablad.solvers.autodiff.transform import gradient, jvp
 from nablad.solvers.models.base import Model
 
-WALKS = {"gradient": 18, "hessian": 30}
+WALKS = {"gradient": 12, "hessian": 14}
 """Over a graph or a part of one, from text to numbers: as many as passes that read one another's results."""
 PLANS = {"gradient": 3, "hessian": 6}
 """A head, a body and a tail for each program; one program for value and gradient, one for the Hessian."""
-MADE = {"gradient": 9, "hessian": 28}
+MADE = {"gradient": 7, "hessian": 17}
 """Nodes for each node of the definition."""
 LOOPED = {"gradient": 12, "hessian": 40}
 """The same of a loop over rows, where hardly a node is a leaf."""
-CALLS = {"gradient": 900, "hessian": 2_500}
+CALLS = {"gradient": 700, "hessian": 2_000}
 """Function calls, Python's and C's, for each node of the definition."""
 
 
