@@ -11,6 +11,7 @@ import pytest
 
 from nablad.expressions import OPS, ROWS, Graph, Node, Symbol, apply, data, parameter
 from nablad.expressions import symbols as s
+from nablad.solvers.autodiff import source
 from nablad.solvers.autodiff.blocks import Evaluator, compile_program
 from nablad.solvers.autodiff.objective import GraphObjective
 from nablad.solvers.autodiff.ops import MEANING
@@ -226,3 +227,17 @@ def test_nothing_of_the_client_enters_the_text() -> None:
     found = source.run([np.array([2.0, 1.0])])
     assert found is not None
     np.testing.assert_allclose(found[0], 2**2.718 * 31.4159 + 1, rtol=1e-15)
+
+
+def test_what_is_too_large_is_known_before_it_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten products of a 100 x 100 matrix are few nodes, and two hundred thousand statements."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a node for each statement would be made")
+
+    monkeypatch.setattr(source, "take_apart", refuse)
+    x, A = parameter("x", (100,)), s.lift(np.ones((100, 100)))
+    y: Symbol = x
+    for _ in range(10):
+        y = s.tanh(A @ y)
+    assert generate(Graph((x.node,), (y.node,)), 10_000) is None

@@ -31,11 +31,11 @@ import numpy as np
 from nablad.expressions import OPS, Graph, Node, input_node
 from nablad.solvers.autodiff.ops import MEANING, Array
 from nablad.solvers.autodiff.ops.scalar import NAMES, SCALAR
-from nablad.solvers.autodiff.scalars import MOVES, Elements, as_elements, fixed, take_apart
+from nablad.solvers.autodiff.scalars import MOVES, REDUCTIONS, Elements, as_elements, fixed, take_apart
 from nablad.solvers.autodiff.simplify import simplify
 
 NODE_LIMIT = 20_000
-"""Statements in one function: to compile it takes a quarter of a second, a third of what came before."""
+"""Statements in one function: to write and compile it takes half a second, about half of what came before."""
 EACH_STEP = 16
 """Scalar statements that cost about as much as one numpy call on as many elements."""
 
@@ -70,8 +70,8 @@ def generate(graph: Graph, steps: int) -> Source | None:
         node: as_elements([input_node(f"{k} {place}", (), "shared") for place in range(math.prod(shape))], shape)
         for k, (node, shape) in enumerate(numbers.items())
     }
-    # Every op that computes makes a statement at least, so most large graphs are known by a count.
-    if sum(node.op not in MOVES and bool(node.operands) for node in graph.nodes) > limit:
+    # Some statements may be simplified away, but not half of them: what is too large is known before a node is made.
+    if sum(map(_statements, graph.nodes)) > 2 * limit:
         return None
     # Elements that are only moved about count here, and are gone from the text.
     outputs = take_apart(graph.outputs, inputs, 8 * limit)
@@ -86,6 +86,16 @@ def generate(graph: Graph, steps: int) -> Source | None:
     if sum(bool(node.operands) for node in flat.nodes) > limit:
         return None
     return _written(flat, inputs, [x.shape for x in outputs])
+
+
+def _statements(node: Node) -> int:
+    """How many the node makes before anything is simplified."""
+    if node.op in MOVES or not node.operands:
+        return 0
+    size = math.prod(fixed(node.shape) or ())
+    if node.op == "matmul":
+        return 2 * size * math.prod(fixed(node.operands[0].shape[-1:]) or ())
+    return math.prod(fixed(node.operands[0].shape) or ()) if node.op in REDUCTIONS else size
 
 
 def _written(flat: Graph, inputs: Mapping[Node, Elements], shapes: Sequence[tuple[int, ...]]) -> Source:
