@@ -41,6 +41,8 @@ def test_list_and_show(nablad: Piped, server: str, ended: str) -> None:
         assert re.search(r"^parameter +shape", done.stdout, re.MULTILINE)
     assert "a quick one" in nablad("jobs", "list", "--state", "Succeeded", "--server", server).stdout
     assert nablad("jobs", "list", "--state", "queued", "--server", server).stdout == "No jobs.\n"
+    failed = nablad("jobs", "list", "--state", "failed", "--server", server).stdout
+    assert "a quick one" not in failed
 
 
 @pytest.mark.parametrize("columns", [60, 200])

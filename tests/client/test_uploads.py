@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nablad.client import Client, embedded
 from nablad.client.core import uploads
 from nablad.client.core.encode import dataset_name
+from nablad.client.errors import LimitExceeded
 from nablad.v1 import dataset_pb2
 
 ARRAY = np.arange(300_000.0)
@@ -62,13 +64,38 @@ def test_what_hashing_raises_ends_the_upload(monkeypatch: pytest.MonkeyPatch) ->
         list(uploads.Parts(ARRAY))
 
 
-def test_a_server_takes_such_an_array_and_stops_the_second(
-    connect: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_takes_such_an_array_once(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "NAMED_MEANWHILE", 1000)
-    client = connect(target=proxy.target)
+    client = connect()
     array = np.random.default_rng().normal(size=(200_000,))
     dataset = client.upload(array)
     assert dataset.name == dataset_name(array)
     np.testing.assert_array_equal(client.download(dataset), array)
+    before = len(list(client.datasets()))
     assert client.upload(array) == dataset
+    assert len(list(client.datasets())) == before
+
+
+def test_what_hashing_raises_reaches_the_caller(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(array: Any) -> str:
+        raise MemoryError("no room")
+
+    client = connect()
+    monkeypatch.setattr(uploads, "NAMED_MEANWHILE", 1000)
+    monkeypatch.setattr(uploads, "dataset_name", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        client.upload(np.random.default_rng().normal(size=(200_000,)))
+
+
+def test_what_is_there_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "NAMED_MEANWHILE", 1000)
+    array = np.random.default_rng(1).normal(size=(200_000,))
+    server = embedded.start(workers=1, arguments=["--settings", '{"limits": {"datasets_bytes": 2000000}}'])
+    try:
+        with Client.connect(server.target, token=server.token) as client:
+            dataset = client.upload(array)
+            assert client.upload(array.copy()) == dataset
+            with pytest.raises(LimitExceeded, match="delete some first"):
+                client.upload(array + 1.0)
+    finally:
+        server.stop()

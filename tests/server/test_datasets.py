@@ -94,6 +94,13 @@ def test_what_is_here_already_is_answered_at_once(server: Running) -> None:
     assert send(server, header) == dataset  # no chunk was needed
 
 
+def test_a_chunk_may_have_fields_of_tomorrow(server: Running) -> None:
+    array = RNG.normal(size=1000)
+    header, chunk = upload_of(array)
+    unknown = dataset_pb2.Chunk.FromString(chunk.chunk.SerializeToString() + b"\x38\x07")
+    assert send(server, [header, DatasetRequest(chunk=unknown)]).name == f"datasets/{hash_array(array)}"
+
+
 ARRAY = RNG.normal(size=(200, 100))
 WHOLE = upload_of(ARRAY)
 
@@ -115,6 +122,7 @@ def chunk(index: int, **fields: Any) -> DatasetRequest:
         (WHOLE[:-1], "chunk"),
         ([WHOLE[0], WHOLE[2]], "chunk.offset"),
         ([*WHOLE[:2], WHOLE[1]], "chunk.offset"),
+        ([WHOLE[0], chunk(1, offset=-1)], "chunk.offset"),
         ([WHOLE[0], chunk(1, crc32c=1)], "chunk.crc32c"),
         ([*WHOLE, chunk(-1, offset=ARRAY.nbytes)], "chunk.data"),
         (upload_of(ARRAY, sha256="0" * 64), "header.sha256"),
@@ -126,7 +134,7 @@ def chunk(index: int, **fields: Any) -> DatasetRequest:
         ([DatasetRequest(header={"dtype": 1, "shape": [-3]})], "header.shape[0]"),
         ([DatasetRequest(header={"dtype": 1, "shape": [2**40, 2**40]})], "header.shape"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_a_damaged_upload_is_named_and_leaves_nothing(
     server: Running, store: Path, requests: list[DatasetRequest], field: str

@@ -71,11 +71,25 @@ class AioTransport:
         )
 
     async def _send(self, effect: Send) -> Any:
-        async def parts() -> AsyncIterator[bytes]:
-            for part in effect.requests:
-                yield part
+        failed: list[Exception] = []
 
-        return await self._channel.stream_unary(effect.rpc.path)(parts(), metadata=self._metadata)
+        async def parts() -> AsyncIterator[bytes]:
+            requests = iter(effect.requests)
+            try:
+                # In a thread: a part is checksummed, copied, and may have to wait for the hash of all.
+                while (part := await asyncio.to_thread(next, requests, None)) is not None:
+                    yield part
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        try:
+            return await self._channel.stream_unary(effect.rpc.path)(parts(), metadata=self._metadata)
+        except asyncio.CancelledError:
+            # grpc cancels a call whose parts cannot be had, and does not say why.
+            if failed:
+                raise failed[0] from None
+            raise
 
     async def _open(self, effect: Open) -> StreamHandle:
         call = self._channel.unary_stream(effect.rpc.path)(

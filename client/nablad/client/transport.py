@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -86,7 +86,22 @@ class Transport:
         )
 
     def _send(self, effect: Send) -> Any:
-        return self._channel.stream_unary(effect.rpc.path)(iter(effect.requests), metadata=self._metadata)
+        failed: list[Exception] = []
+
+        def parts() -> Iterator[bytes]:
+            try:
+                yield from effect.requests
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        try:
+            return self._channel.stream_unary(effect.rpc.path)(parts(), metadata=self._metadata)
+        except grpc.RpcError:
+            # Of an exception in the parts grpc says only that there was one.
+            if failed:
+                raise failed[0] from None
+            raise
 
     def _open(self, effect: Open) -> StreamHandle:
         call = self._channel.unary_stream(effect.rpc.path)(

@@ -62,27 +62,38 @@ class ReceivedChunk:
 
 
 def read_upload_request(message: bytes) -> dataset_pb2.UploadDatasetRequest | ReceivedChunk:
-    """A serialized UploadDatasetRequest. DecodeError where it is none.
+    """A serialized UploadDatasetRequest, or the chunk that it holds. DecodeError where it is none.
 
     What is not a chunk, or not written as protobuf writes one, is left to protobuf.
     """
-    return _read_chunk(memoryview(message)) or dataset_pb2.UploadDatasetRequest.FromString(message)
+    chunk = _read_chunk(memoryview(message))
+    if chunk is not None:
+        return chunk
+    request = dataset_pb2.UploadDatasetRequest.FromString(message)
+    if request.WhichOneof("part") != "chunk":
+        return request
+    return ReceivedChunk(request.chunk.offset, memoryview(request.chunk.data), request.chunk.crc32c)
 
 
 def _read_chunk(message: memoryview) -> ReceivedChunk | None:
     offset, data, checksum = 0, message[:0], 0
+    seen: set[int] = set()
     try:
         if message[0] != _CHUNK:
             return None
-        length, at = _read_varint(message, 1)
+        length, at = _read_varint(message, 1, _LENGTH_BYTES)
         if at + length != len(message):
             return None
         while at < len(message):
             tag, at = message[at], at + 1
+            # Each field once: a message full of them would keep the caller busy, or be much longer than its data.
+            if tag in seen:
+                return None
+            seen.add(tag)
             if tag == _OFFSET:
-                offset, at = _read_varint(message, at)
+                offset, at = _read_varint(message, at, _NUMBER_BYTES)
             elif tag == _DATA:
-                length, at = _read_varint(message, at)
+                length, at = _read_varint(message, at, _LENGTH_BYTES)
                 data, at = message[at : at + length], at + length
             elif tag == _CRC32C:
                 checksum, at = int.from_bytes(message[at : at + 4], "little"), at + 4
@@ -100,17 +111,21 @@ _CRC32C = dataset_pb2.Chunk.CRC32C_FIELD_NUMBER << 3 | _FIXED32
 _CHUNK = dataset_pb2.UploadDatasetRequest.CHUNK_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 
 
-def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of protobuf's, and where the next byte is. IndexError where the message ends before."""
+_LENGTH_BYTES, _NUMBER_BYTES = 5, 10
+"""That protobuf reads of a number at most."""
+
+
+def _read_varint(message: memoryview, at: int, longest: int) -> tuple[int, int]:
+    """A number of protobuf's, and where the next byte is. IndexError where the message ends before, or it is longer."""
     value, shift = 0, 0
-    while shift < 64:
+    while shift < 7 * longest:
         byte = message[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
         shift += 7
-    raise IndexError("a number of more than ten bytes")
+    raise IndexError("a number of too many bytes")
 
 
 def _head(tag: int, length: int) -> bytes:

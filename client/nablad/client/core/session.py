@@ -76,21 +76,19 @@ class Session:
         """Brings an array to the server, unless it is there. A large one whose name is not known is named meanwhile."""
         if name is None and array.nbytes < uploads.NAMED_MEANWHILE:
             name = dataset_name(array)
-        if name is not None:
-            try:
-                known = yield from self.call(
-                    rpcs.GET_DATASET, dataset_pb2.GetDatasetRequest(name=name), dataset_pb2.Dataset
-                )
-            except NotFound:
-                pass
-            else:
-                return decode.dataset(known)
+        if name is not None and (known := (yield from self._known(name))) is not None:
+            return known
         parts = uploads.Parts(array, name)
         failures = 0
         while True:
             try:
                 reply = yield Send(rpcs.UPLOAD, parts)
             except CallFailed as failure:
+                if name is None and failure.details.code == "RESOURCE_EXHAUSTED":
+                    # There may be no room for what is there already.
+                    name = parts.name
+                    if (known := (yield from self._known(name))) is not None:
+                        return known
                 failures += 1
                 delay = self.wait_before(failures, failure.details)
                 if delay is None:
@@ -98,6 +96,15 @@ class Session:
                 yield Sleep(delay)
             else:
                 return decode.dataset(decode.message(dataset_pb2.Dataset, reply))
+
+    def _known(self, name: str) -> Operation[Dataset | None]:
+        try:
+            known = yield from self.call(
+                rpcs.GET_DATASET, dataset_pb2.GetDatasetRequest(name=name), dataset_pb2.Dataset
+            )
+        except NotFound:
+            return None
+        return decode.dataset(known)
 
     def download(self, name: str) -> Operation[AnyArray]:
         """A dataset's array; goes on where a broken stream ended."""

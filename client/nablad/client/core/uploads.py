@@ -24,7 +24,7 @@ class Parts:
     """An upload's messages, from the start each time they are asked for."""
 
     def __init__(self, array: AnyArray, name: str | None = None) -> None:
-        self._array = array
+        self._array = tensors.little_endian(array)  # else hashing and sending would each make a copy
         self._name: Future[str] = Future()
         if name is None:
             threading.Thread(target=self._find_name, name="hash", daemon=True).start()
@@ -37,8 +37,13 @@ class Parts:
         except BaseException as error:
             self._name.set_exception(error)
 
+    @property
+    def name(self) -> str:
+        """Of the array as a dataset; waits until it is known. Raises what hashing raises."""
+        return self._name.result()
+
     def _sha256(self) -> str:
-        return self._name.result().rpartition("/")[2]
+        return self.name.rpartition("/")[2]
 
     def __iter__(self) -> Iterator[bytes]:
         told = self._name.done()

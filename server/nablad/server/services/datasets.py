@@ -30,6 +30,9 @@ READERS = {"/nablad.v1.DatasetService/UploadDataset": chunks.read_upload_request
 
 WRITE_BYTES = 2 << 20
 """An upload is written in batches of about so many bytes; two of them are in memory at once."""
+CHUNK_COST = 512
+"""Bytes that a chunk takes in memory beside its data."""
+NO_HASH = "must be 64 lower-case hexadecimal digits"
 
 
 class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
@@ -63,7 +66,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
                     continue
                 chunks.check_place(request.offset, len(request.data), offset, plan.size_bytes)
                 offset += len(request.data)
-                waiting += len(request.data)
+                waiting += len(request.data) + CHUNK_COST
                 batch.append(request)
                 if waiting >= WRITE_BYTES:
                     # One batch is checked, hashed and written while the next one comes.
@@ -89,7 +92,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         await self._catalog.end(writer)
 
     def _find(self, expected: str) -> dataset_pb2.Dataset | None:
-        return self._catalog.find(names.name_of(names.DATASETS, expected)) if expected else None
+        """A dataset that is here already. Who uploads it wants to use it."""
+        name = names.name_of(names.DATASETS, expected) if expected else ""
+        return self._catalog.keep(name) if name and self._catalog.find(name) else None
 
     async def _next(self, requests: AsyncIterator[Part]) -> Part | None:
         try:
@@ -180,9 +185,6 @@ def _checked_hash(request: dataset_pb2.UploadDatasetRequest, expected: str) -> s
     if not _is_hash(request.sha256):
         raise TensorError("sha256", NO_HASH)
     return request.sha256
-
-
-NO_HASH = "must be 64 lower-case hexadecimal digits"
 
 
 def _is_hash(text: str) -> bool:

@@ -1,8 +1,9 @@
 """Streams of events: a job's journal from any seq, replayed and then live, at each watcher's own pace.
 
 A watcher has no queue: it reads the store, page by page, as fast as its client reads, so that a slow one costs one
-page, and a thousand slow ones PAGES_BYTES together. One that takes nothing for `stall_seconds` is told from which seq
-to come back. Without thinning blocks go out as the very bytes that the worker wrote.
+page, and a thousand slow ones PAGES_BYTES together (or a block each, where one is larger). One that takes nothing for
+`stall_seconds` is told from which seq to come back. Without thinning blocks go out as the very bytes that the worker
+wrote.
 """
 
 from __future__ import annotations

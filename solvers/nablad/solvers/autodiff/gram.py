@@ -45,7 +45,7 @@ class GramFold:
         if low <= self._size <= high and available() and lies_in_rows(transposed, self._dtype):
             if (extended := self._extended[stripe]) is None:
                 extended = self._extended[stripe] = self._room()
-            self._add_rows(extended, transposed.T, np.ascontiguousarray(residual))
+            self._add_rows(extended, transposed.T, np.ascontiguousarray(residual, self._dtype))
             return
         if (product := self._product[stripe]) is None:
             product = self._product[stripe] = np.empty((self._size, self._size), self._dtype)
@@ -75,6 +75,7 @@ class GramFold:
                 self._jtj[k] += extended[:p, :p]
                 self._jtr[k] += extended[:p, p]
                 self._rtr[k] += float(extended[p, p])
+                self._extended[k] = None
         jtj, jtr = self._jtj[0], self._jtr[0]
         for later in self._jtj[1:]:
             jtj += later

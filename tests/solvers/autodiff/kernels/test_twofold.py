@@ -210,7 +210,7 @@ def test_products_that_halves_cannot_hold_are_summed() -> None:
 
 def test_bits_do_not_depend_on_threads() -> None:
     rng = np.random.default_rng(7)
-    X, y, theta = rng.standard_normal((5001, 11)), rng.standard_normal(5001), rng.standard_normal(11)
+    X, y, theta = rng.standard_normal((60_001, 11)), rng.standard_normal(60_001), rng.standard_normal(11)
     found = [LeastSquares(X, y).objective(threads=threads).refined_gradient(theta) for threads in (1, 2)]
     assert found[0] is not None
     assert found[1] is not None

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,18 +79,15 @@ def pairs_held(width: int) -> int:
     return sum((stop - start) * (width - start) for start, stop in strips(width))
 
 
-@lru_cache(64)
 def _places_of_pairs(width: int) -> Places:
-    """(width, width): where the strips hold a pair; the same for both orders. Not to be changed."""
+    """(width, width): where the strips hold a pair; the same for both orders."""
     places = np.zeros((width, width), np.intp)
     begin = 0
     for start, stop in strips(width):
         size = (stop - start) * (width - start)
         places[start:stop, start:] = np.arange(begin, begin + size).reshape(stop - start, width - start)
         begin += size
-    places = np.triu(places) + np.triu(places, 1).T
-    places.flags.writeable = False
-    return places
+    return np.triu(places) + np.triu(places, 1).T
 
 
 def _range_of(chosen: Places) -> slice | Places:
@@ -180,6 +177,7 @@ class Reader:
             self._input[where] = np.arange(where.shape[1])
         edges = [(start, min(start + TILE, size)) for start in range(0, size, TILE)]
         self._tiles = [(slice(*rows), slice(*columns)) for k, rows in enumerate(edges) for columns in edges[k:]]
+        self._pairs: dict[int, Places] = {}
         self._indices: list[Places | None] = [None] * len(self._tiles)
         """Of each tile, once it has been read: threads that read tiles make them."""
 
@@ -202,6 +200,11 @@ class Reader:
         in_threads(copy, [np.empty(TILE * TILE, dtype) for _ in range(threads)], len(self._tiles))
         return hessian
 
+    def _places_of_pairs(self, width: int) -> Places:
+        if width not in self._pairs:
+            self._pairs[width] = _places_of_pairs(width)
+        return self._pairs[width]
+
     def _index_of(self, number: int) -> Places:
         index = self._indices[number]
         if index is None:  # two that make it at once make the same
@@ -220,8 +223,8 @@ class Reader:
                 a, b = self._unit[columns[others]], self._input[columns[others]]
                 if k == m:
                     width = self._blocks.widths[k]
-                    up = _places_of_pairs(width.units)[i, a] * product.columns
-                    across = _places_of_pairs(width.inputs)[j, b]
+                    up = self._places_of_pairs(width.units)[i, a] * product.columns
+                    across = self._places_of_pairs(width.inputs)[j, b]
                 else:
                     # T[(i, a), (j, b)] with i and j of layer k: a sum of what each side contributes.
                     high = self._blocks.widths[m]
