@@ -284,6 +284,7 @@ class Writer:
             return False
         # It moves a page a step, and Python makes one step of a statement without columns, unless it is a script.
         self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUMED_PAGES})")
-        if (free - VACUUMED_PAGES) * page_bytes <= FREE_BYTES:
+        (left,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        if left * page_bytes <= FREE_BYTES:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # which makes the file shorter
-        return True
+        return bool(left < free)
