@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -246,6 +247,13 @@ def refused(call: Callable[[], Any]) -> Any:
 def _exhaust(outcome: Any) -> None:
     if not isinstance(outcome, Message):
         list(outcome)
+
+
+def free_port() -> int:
+    """One that nobody listens on, for a server that is to be found again where it was."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 def port_of(address: str) -> int:

@@ -86,7 +86,12 @@ def serve(
         ),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where datasets are kept. Temporary unless given.")
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            metavar="DIR",
+            help="Where jobs and datasets outlive the server; started again, it goes on with them. None unless given.",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="How many solves run at once. One per core unless given.")

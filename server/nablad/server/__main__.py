@@ -20,7 +20,9 @@ def main() -> None:
     """Parses the command line, and serves."""
     parser = argparse.ArgumentParser(prog="python -m nablad.server", description="An optimization solver service.")
     parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN)
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, help="where datasets are kept; temporary unless given")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", type=Path, help="where jobs and datasets outlive the server; nowhere unless given"
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="solves at once; one for each core unless given")
     parser.add_argument("--log-format", choices=("auto", "json", "text"), default="auto")
     parser.add_argument(

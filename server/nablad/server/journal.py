@@ -31,6 +31,11 @@ def block(first_seq: int, *events: event_pb2.SolveEvent) -> Block:
     return Block(first_seq, last_seq, message.SerializeToString())
 
 
+def joined(first: Block, second: Block) -> Block:
+    """The events of both, as one block: what is appended together is committed together."""
+    return Block(first.first_seq, second.last_seq, first.data + second.data)
+
+
 def result_without_report(
     record: JobRecord, status: str, message: str, upload: Callable[[AnyArray], str]
 ) -> event_pb2.SolveResult:

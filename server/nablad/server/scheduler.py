@@ -3,7 +3,10 @@
 Jobs wait in one queue, first come first served. Each of the `workers` slots is a task that owns one worker process: it
 takes a job, hands it over, and commits what comes back, block by block, until the result. A worker that dies takes
 only its own job with it, which goes on from its last checkpoint, at the head of the queue, with the next epoch; and is
-given up once `max_deaths` workers have died on it. Whatever way a job ends, `_finish` ends it.
+given up once `max_deaths` workers have died on it. Whatever way a job ends, `_end` ends it.
+
+The jobs that an earlier server left in a durable store go on in the same way (`resume`); that it ended is no death of
+theirs. While the store cannot be written, the jobs that have something to write wait, and their workers with them.
 """
 
 from __future__ import annotations
@@ -13,24 +16,32 @@ import json
 import math
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from nablad.server import journal, logs, states
 from nablad.server.datasets.catalog import Catalog
 from nablad.server.frames import Frame, Kind
 from nablad.server.settings import Settings
-from nablad.server.states import FINAL, STATE_OF_FAMILY
-from nablad.server.store import Block, JobChange, JobRecord, Store, UnknownJob
+from nablad.server.states import FINAL, STATE_OF_FAMILY, UNFINISHED
+from nablad.server.store import Block, JobChange, JobRecord, Store, StoreUnavailable, UnknownJob
 from nablad.server.supervisor import Template, Worker, WorkerLost
 from nablad.v1 import dataset_pb2, event_pb2
 from nablad.wire.statuses import status_name
 from nablad.wire.tensors import AnyArray
 
 RESTART_SECONDS = 1.0
+STORE_SECONDS = 1.0
+"""So long until a store that could not be written is tried again."""
+
+T = TypeVar("T")
 
 
 class Scheduler:
-    """The queue and the slots. Call `start` once, `stop` at the end."""
+    """The queue and the slots. Call `resume` and `start` once, `stop` at the end."""
 
     def __init__(self, store: Store, template: Template, catalog: Catalog, settings: Settings) -> None:
         self._store = store
@@ -50,6 +61,31 @@ class Scheduler:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    async def resume(self) -> list[JobRecord]:
+        """Takes up the jobs that an earlier server has left: those that ran, then those that waited, in their order.
+        StoreUnavailable.
+        """
+        left: list[JobRecord] = []
+        before = None
+        while page := await self._store.page(before=before, limit=100, states=UNFINISHED):
+            left += [await self._store.get(record.name) for record in page]
+            before = page[-1].ordinal
+        left.sort(key=lambda record: (record.state != states.RUNNING, record.ordinal))
+        for position, record in enumerate(left):
+            self._hold(record)
+            self._queue.append(record.name)
+            if record.state == states.RUNNING:
+                event = journal.state_event(
+                    states.QUEUED,
+                    queue_position=position,
+                    message=f"The server was restarted; the job goes on {_where(record)}.",
+                )
+                block = journal.block(record.last_seq + 1, event)
+                await self._store.append(record.name, record.epoch, block, JobChange(state=states.QUEUED))
+        if left:
+            logs.info("jobs resumed", count=len(left))
+        return left
+
     def start(self) -> None:
         """Starts the workers; jobs that come before they are there wait for them."""
         self._ready = [asyncio.Event() for _ in range(self._settings.workers)]
@@ -61,7 +97,9 @@ class Scheduler:
             await ready.wait()
 
     async def stop(self) -> None:
-        """Ends the workers at once, whatever they do."""
+        """Ends the workers at once, whatever they do. Their jobs stay as they are, for a later server if the store is
+        durable.
+        """
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -91,29 +129,58 @@ class Scheduler:
         """How many jobs wait."""
         return len(self._queue)
 
+    @property
+    def unfinished(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._in_use)
+
     def users_of(self, dataset: str) -> list[str]:
         """The unfinished jobs that use a dataset."""
         return [name for name, used in self._in_use.items() if dataset in used]
 
     async def submit(self, record: JobRecord) -> tuple[JobRecord, bool]:
         """Keeps a new job and queues it; or finds the job that its request_id has made: then False."""
-        event = journal.state_event(states.QUEUED, queue_position=len(self._queue))
-        record, is_new = await self._store.create(record, journal.block(1, event))
+        # Whoever asks may go away in the middle of it: what has been kept must be queued, too.
+        return await asyncio.shield(self._submit(record))
+
+    async def _submit(self, draft: JobRecord) -> tuple[JobRecord, bool]:
+        self._hold(draft)
+        try:
+            event = journal.state_event(states.QUEUED, queue_position=len(self._queue))
+            record, is_new = await self._store.create(draft, journal.block(1, event))
+        except BaseException:
+            self._let_go(draft)
+            raise
         if is_new:
             logs.info("job created", job=record.name, title=record.title)
-            self._in_use[record.name] = record.datasets
-            self.unfinished_bytes += len(record.spec)
-            self._idle.clear()
             self._queue.append(record.name)
             self._wake()
+        else:
+            self._let_go(draft)
         return record, is_new
+
+    def _hold(self, record: JobRecord) -> None:
+        self._in_use[record.name] = record.datasets
+        self.unfinished_bytes += len(record.spec)
+        self._idle.clear()
+
+    def _let_go(self, record: JobRecord) -> None:
+        del self._in_use[record.name]
+        self.unfinished_bytes -= len(record.spec)
+        if not self._in_use:
+            self._idle.set()
 
     async def cancel(self, name: str, message: str = "") -> JobRecord:
         """Asks a job to end. One that still waits ends at once; one that has ended stays as it is."""
+        return await asyncio.shield(self._cancel(name, message))
+
+    async def _cancel(self, name: str, message: str) -> JobRecord:
         record = await self._store.get(name)
         if record.state in FINAL or record.cancel_requested:
             return record
         record = await self._store.update(name, JobChange(cancel_requested=True))
+        if record.state in FINAL:
+            return record
         self._reasons[name] = message
         if name in self._queue:
             self._queue.remove(name)
@@ -199,7 +266,18 @@ class Scheduler:
         epoch = record.epoch + 1
         change = JobChange(state=states.RUNNING, epoch=epoch, start_time=record.start_time or time.time_ns())
         block = journal.block(record.last_seq + 1, journal.state_event(states.RUNNING))
-        return await self._store.append(name, epoch, block, change)
+        return await self._append(name, epoch, block, change)
+
+    async def _append(self, name: str, epoch: int, block: Block, change: JobChange) -> JobRecord:
+        return await self._patiently(partial(self._store.append, name, epoch, block, change))
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                logs.warning("store unavailable", reason=str(error))
+                await asyncio.sleep(STORE_SECONDS)
 
     async def _hand_over(self, worker: Worker, record: JobRecord) -> None:
         state = b""
@@ -218,7 +296,7 @@ class Scheduler:
         if record.epoch == 1:
             return 0
         count, seq = 0, record.checkpoint_seq
-        while blocks := await self._store.read(record.name, seq):
+        while blocks := await self._patiently(partial(self._store.read, record.name, seq)):
             for block in blocks:
                 count += journal.count_replayable(block.data, seq)
                 seq = block.last_seq
@@ -236,13 +314,14 @@ class Scheduler:
                 await self._finish_without_report(record.name, status, message)
                 return status != "FAILED_OUT_OF_MEMORY"
             elif frame.kind is Kind.EVENTS and frame.epoch == record.epoch:
-                result = await self._commit(record.name, frame)
-                if result is not None:
-                    ended = await self._finish(record.name, result)
+                ended = await self._commit(record, frame)
+                if ended is not None:
                     return ended != "FAILED_OUT_OF_MEMORY"
 
-    async def _commit(self, name: str, frame: Frame) -> event_pb2.SolveResult | None:
+    async def _commit(self, record: JobRecord, frame: Frame) -> str | None:
+        """Keeps what a worker has sent; the status, if that was the end."""
         data, last, best, point, checkpoint, result = frame.parts
+        block = Block(frame.first_seq, frame.last_seq, data)
         change = JobChange(
             last_iterate=last or None,
             best_iterate=best or None,
@@ -250,8 +329,10 @@ class Scheduler:
             checkpoint=checkpoint or None,
             checkpoint_seq=frame.last_seq if checkpoint else None,
         )
-        await self._store.append(name, frame.epoch, Block(frame.first_seq, frame.last_seq, data), change)
-        return event_pb2.SolveResult.FromString(result) if result else None
+        if result:
+            return await self._end(record, block, event_pb2.SolveResult.FromString(result), change)
+        await self._append(record.name, frame.epoch, block, change)
+        return None
 
     async def _lost(self, worker: Worker, name: str) -> None:
         record = await self._store.get(name)
@@ -269,14 +350,12 @@ class Scheduler:
             )
             await self._finish_without_report(name, "FAILED_WORKER_LOST", message)
         else:
-            checkpoint = event_pb2.Checkpoint.FromString(record.checkpoint)
-            where = f"from iteration {checkpoint.iteration}" if record.checkpoint else "from its start"
             event = journal.state_event(
-                states.QUEUED, queue_position=0, message=f"The worker process died; the job goes on {where}."
+                states.QUEUED, queue_position=0, message=f"The worker process died; the job goes on {_where(record)}."
             )
             states.check(record.state, states.QUEUED)
             change = JobChange(state=states.QUEUED, deaths=deaths)
-            await self._store.append(name, record.epoch, journal.block(record.last_seq + 1, event), change)
+            await self._append(name, record.epoch, journal.block(record.last_seq + 1, event), change)
             self._queue.appendleft(name)
             self._wake()
 
@@ -294,32 +373,45 @@ class Scheduler:
         for dataset in kept:
             self._catalog.add(dataset)
         done = event_pb2.SolveEvent(done=event_pb2.Done(result=result))
-        record = await self._store.append(name, record.epoch, journal.block(record.last_seq + 1, done))
-        await self._finish(name, result)
+        await self._end(record, journal.block(record.last_seq + 1, done), result, JobChange())
         return await self._store.get(name)
 
-    async def _finish(self, name: str, result: event_pb2.SolveResult) -> str:
-        record = await self._store.get(name)
+    async def _end(self, record: JobRecord, done: Block, result: event_pb2.SolveResult, change: JobChange) -> str:
+        """Commits a job's last events and its end at once: no job has told its result and runs on. The status."""
+        name = record.name
         state = STATE_OF_FAMILY[result.termination.family]
         states.check(record.state, state)
-        change = JobChange(state=state, end_time=time.time_ns(), result=result.SerializeToString())
         reason = self._reasons.get(name, "") if state == states.CANCELLED else ""
-        block = journal.block(record.last_seq + 1, journal.state_event(state, message=reason))
-        await self._store.append(name, record.epoch, block, change)
+        block = journal.joined(done, journal.block(done.last_seq + 1, journal.state_event(state, message=reason)))
+        change = replace(
+            change,
+            state=state,
+            end_time=time.time_ns(),
+            result=result.SerializeToString(),
+            best_point=b"",  # the result has it
+        )
+        await self._append(name, record.epoch, block, change)
         status = status_name(result.termination.status)
         logs.info("job ended", job=name, status=status, iterations=result.iterations)
-        del self._in_use[name]
-        self.unfinished_bytes -= len(record.spec)
+        self._let_go(record)
         self._reasons.pop(name, None)
-        await self._forget_the_oldest()
-        if not self._in_use:
-            self._idle.set()
+        await self.forget_the_oldest()
         return status
 
-    async def _forget_the_oldest(self) -> None:
+    async def forget_the_oldest(self) -> None:
+        """Removes the finished jobs that are too many, or take too much."""
         limits = self._settings.limits
-        while (kept := await self._store.finished(1)).count > 1:  # the newest one always stays
-            if kept.count <= limits.finished_jobs and kept.size_bytes <= limits.finished_bytes:
-                return
-            await self._store.delete(kept.oldest[0])
-            logs.info("job forgotten", job=kept.oldest[0])
+        with suppress(StoreUnavailable):  # the next job to end tries again
+            while (kept := await self._store.finished(1)).count > 1:  # the newest one always stays
+                if kept.count <= limits.finished_jobs and kept.size_bytes <= limits.finished_bytes:
+                    return
+                with suppress(UnknownJob):  # somebody else was quicker
+                    await self._store.delete(kept.oldest[0])
+                    logs.info("job forgotten", job=kept.oldest[0])
+
+
+def _where(record: JobRecord) -> str:
+    """From where a job goes on."""
+    if not record.checkpoint:
+        return "from its start"
+    return f"from iteration {event_pb2.Checkpoint.FromString(record.checkpoint).iteration}"

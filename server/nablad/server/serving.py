@@ -1,9 +1,10 @@
 """A server from start to end.
 
-Start: settings checked, the port bound, the template of the workers started, datasets read, then SERVING; jobs and
-short requests wait until there are workers. End, on SIGTERM or SIGINT: NOT_SERVING at once and no new jobs; running
-jobs are cancelled and keep their best points; streams get their last blocks, or a hint from which seq to go on; then
-the port is closed. All within `shutdown_seconds`; a second signal ends at once.
+Start: settings checked, the port bound, the template of the workers started, datasets read, the jobs of an earlier
+server queued again, then SERVING; jobs and short requests wait until there are workers. End, on SIGTERM or SIGINT:
+NOT_SERVING at once and no new jobs. Running jobs are left for the next server on this data directory, and streams told
+from which seq to go on. Without a directory nothing comes after: jobs are cancelled and keep their best points, and
+streams get their last blocks. Then the port is closed. All within `shutdown_seconds`; a second signal ends at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from nablad.server.services.solver import SolverService
 from nablad.server.services.watching import Watchers
 from nablad.server.settings import Settings, split_address
 from nablad.server.short_requests import ShortRequests
-from nablad.server.store import MemoryStore
+from nablad.server.store import MemoryStore, SqliteStore, Store, StoreError
 from nablad.server.supervisor import Template
 from nablad.server.worker_config import WorkerConfig
 from nablad.v1 import (
@@ -59,6 +60,7 @@ SERVICES = (
 )
 OVERALL = ""
 REASON = "the server was stopped"
+STORE_FILE = "jobs.db"
 
 
 class CannotServe(Exception):
@@ -91,15 +93,16 @@ async def _serve(settings: Settings, announce: Callable[[int], None] | None) -> 
     logs.configure(settings.log_format)
     with ExitStack() as stack:
         try:
-            directory = stack.enter_context(home(settings.data_dir)) / "datasets"
-            directory.mkdir(exist_ok=True)
+            directory = stack.enter_context(home(settings.data_dir))
+            datasets = directory / "datasets"
+            datasets.mkdir(exist_ok=True)
         except InUse as error:
             raise CannotServe(
                 f"{error.path} is in use by another server: give each one a --data-dir of its own"
             ) from None
         except OSError as error:
             raise CannotServe(f"cannot use {settings.data_dir or tempfile.gettempdir()} for data: {error}") from None
-        server = Server(settings, directory)
+        server = Server(settings, datasets, await _store(settings, directory))
         stop = asyncio.Event()
         _end_on_signals(stop, stack.close)
         if announce is not None:
@@ -114,6 +117,16 @@ async def _serve(settings: Settings, announce: Callable[[int], None] | None) -> 
             await server.shut_down()
         finally:
             await server.close()
+
+
+async def _store(settings: Settings, directory: Path) -> Store:
+    if settings.data_dir is None:
+        return MemoryStore()
+    path = directory / STORE_FILE
+    try:
+        return await SqliteStore.open(path)
+    except StoreError as error:
+        raise CannotServe(f"{path}: {error}") from None
 
 
 def _check_address(settings: Settings) -> None:
@@ -156,14 +169,14 @@ def _end_with_parent(stop: asyncio.Event, server: Server) -> None:
 class Server:
     """All parts of one server, put together."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, datasets: Path, store: Store) -> None:
         self._settings = settings
         self._shutdown_seconds = settings.shutdown_seconds
-        self._store = MemoryStore()
-        durable = settings.data_dir is not None
-        config = WorkerConfig(datasets=directory, durable=durable, threads=settings.threads, limits=settings.limits)
+        self._store = store
+        durable = store.durable
+        config = WorkerConfig(datasets=datasets, durable=durable, threads=settings.threads, limits=settings.limits)
         self._template = Template(config)
-        self._catalog = Catalog(DatasetFiles(directory, settings.limits.free_bytes, durable=durable), settings.limits)
+        self._catalog = Catalog(DatasetFiles(datasets, settings.limits.free_bytes, durable=durable), settings.limits)
         self._scheduler = Scheduler(self._store, self._template, self._catalog, settings)
         self._short = ShortRequests(self._template, self._catalog, settings)
         self._watchers = Watchers(self._store, self._scheduler, settings)
@@ -176,7 +189,7 @@ class Server:
         )
 
     async def start(self) -> int:
-        """Starts everything; the port. CannotServe where the address cannot be had."""
+        """Starts everything; the port. CannotServe where the address cannot be had, or the store not be written."""
         solver_pb2_grpc.add_SolverServiceServicer_to_server(self._solver, self._grpc)
         dataset_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetService(self._catalog, self._scheduler, self._settings), self._grpc
@@ -192,8 +205,15 @@ class Server:
             raise CannotServe(f"cannot listen on {self._settings.listen}: is another server running there?")
         # Imports and warming take the template some seconds, in a process of its own: calls are accepted meanwhile.
         self._short.start()
-        self._scheduler.start()
         await self._catalog.load()
+        try:
+            resumed = await self._scheduler.resume()
+        except StoreError as error:
+            raise CannotServe(f"jobs cannot be resumed: {error}") from None
+        self._scheduler.start()
+        await self._scheduler.forget_the_oldest()  # there may be room for fewer than before
+        for record in resumed:
+            self._watchers.expect(record)
         await self._grpc.start()
         for service in (OVERALL, *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -211,22 +231,23 @@ class Server:
         self._shutdown_seconds = 0.0
 
     async def shut_down(self) -> None:
-        """Ends jobs and streams in order, within the time there is."""
+        """Ends streams in order, and jobs that no later server could go on with, within the time there is."""
         deadline = asyncio.get_running_loop().time() + self._shutdown_seconds
         await self._health.enter_graceful_shutdown()
         self._solver.draining = self._derivatives.draining = True
-        ended = False
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                await self._scheduler.drain(f"Cancelled: {REASON}.")
-                ended = True
+                if self._store.durable:
+                    await self._scheduler.stop()
+                    self._end_streams()
+                else:
+                    await self._scheduler.drain(f"Cancelled: {REASON}.")
                 await self._watchers.wait_until_none()
-        logs.info("server stopped", jobs_ended=ended, streams_cut=self._watchers.count)
+        logs.info("server stopped", jobs_left=self._scheduler.unfinished, streams_cut=self._watchers.count)
 
     async def close(self) -> None:
         """Ends whatever is left."""
-        self._watchers.close()
-        await self._store.close()
+        self._end_streams()
         if self._watchers.count:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(1.0, self._shutdown_seconds)):
@@ -234,4 +255,9 @@ class Server:
         await self._grpc.stop(min(0.5, self._shutdown_seconds))
         await self._short.stop()
         await self._scheduler.stop()
+        await self._store.close()
         self._template.close()
+
+    def _end_streams(self) -> None:
+        self._watchers.close()
+        self._store.wake()

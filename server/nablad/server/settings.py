@@ -78,7 +78,9 @@ class Settings(BaseModel):
     listen: str = DEFAULT_LISTEN
     """HOST:PORT; port 0 takes any that is free."""
     data_dir: Path | None = None
-    """Where datasets are kept. Without it, a temporary directory that ends with the server."""
+    """Where jobs and datasets are kept: the next server there goes on with the jobs that have not ended. Without it
+    jobs are in memory, and datasets in a temporary directory; both end with the server.
+    """
     workers: PositiveInt = Field(default_factory=lambda: available_cores())
     """How many solves run at once; one more process is reserved for short requests."""
     allow_remote_plaintext: bool = False

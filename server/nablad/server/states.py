@@ -1,6 +1,6 @@
 """The life of a job, as a table: where it may go from each state, and how a status family ends it.
 
-QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED;    RUNNING -> QUEUED where its worker died
+QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED;    RUNNING -> QUEUED where its worker died, or its server
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ TRANSITIONS: dict[event_pb2.JobState.ValueType, frozenset[event_pb2.JobState.Val
 }
 
 FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
+UNFINISHED = frozenset(TRANSITIONS) - FINAL
 
 STATE_OF_FAMILY: dict[termination_pb2.StatusFamily.ValueType, event_pb2.JobState.ValueType] = {
     termination_pb2.STATUS_FAMILY_CONVERGED: SUCCEEDED,

@@ -18,8 +18,9 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from nablad.server import logs
-from nablad.server.errors import ResourceNotFound, ServiceError, Unauthenticated
-from nablad.server.store import UnknownJob
+from nablad.server.datasets.catalog import disk_full
+from nablad.server.errors import ResourceNotFound, ServiceError, Unauthenticated, Unavailable
+from nablad.server.store import StoreFull, StoreUnavailable, UnknownJob
 from nablad.wire import errors, rpc
 from nablad.wire.handlers import Handler, behaviour_of, remade
 
@@ -91,5 +92,10 @@ def status_of(error: Exception, method: str) -> status_pb2.Status:
         return error.status
     if isinstance(error, UnknownJob):
         return ResourceNotFound(str(error)).status
+    if isinstance(error, StoreFull):
+        return disk_full().status
+    if isinstance(error, StoreUnavailable):
+        logs.warning("store unavailable", reason=str(error))
+        return Unavailable("the server cannot use its store now", "STORE_UNAVAILABLE").status
     logs.error("call failed inside the server", method=method)
     return errors.internal("a fault of the server's own; its log says more")

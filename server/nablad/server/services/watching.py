@@ -101,6 +101,10 @@ class Watchers:
             if not self._count:
                 self._none_left.set()
 
+    def expect(self, record: JobRecord) -> None:
+        """Nobody watches this job, whoever did before the server was started: one that wants to be watched waits."""
+        self._left(record)
+
     def _left(self, record: JobRecord) -> None:
         if self._closing or not solver_pb2.SolveSpec.FromString(record.spec).cancel_when_unwatched:
             return

@@ -1,4 +1,6 @@
-"""Jobs and their journals, behind one interface: interface (what a store is), memory (in this process)."""
+"""Jobs and their journals, behind one interface: interface (what a store is), memory (in this process), sqlite (in a
+file).
+"""
 
 from nablad.server.store.interface import (
     Block,
@@ -9,9 +11,13 @@ from nablad.server.store.interface import (
     StaleEpoch,
     Store,
     StoreError,
+    StoreFull,
+    StoreTooNew,
+    StoreUnavailable,
     UnknownJob,
 )
 from nablad.server.store.memory import MemoryStore
+from nablad.server.store.sqlite import SqliteStore
 
 __all__ = [
     "Block",
@@ -20,8 +26,12 @@ __all__ = [
     "JobRecord",
     "MemoryStore",
     "NotContiguous",
+    "SqliteStore",
     "StaleEpoch",
     "Store",
     "StoreError",
+    "StoreFull",
+    "StoreTooNew",
+    "StoreUnavailable",
     "UnknownJob",
 ]

@@ -8,6 +8,9 @@ commit together.
 
 Specs, summaries, iterates and results are kept as the bytes of their messages: a store need not know them. Every
 implementation passes tests/server/store_conformance.py.
+
+A store that cannot be written now raises StoreUnavailable, and works again when it can be: what was refused has left
+no trace, and may be tried again.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from nablad.v1 import event_pb2
 
@@ -33,6 +37,18 @@ class NotContiguous(StoreError):
 
 class StaleEpoch(StoreError):
     """The writer has been replaced by another."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be read or written now. It may be later."""
+
+
+class StoreFull(StoreUnavailable):
+    """There is no room."""
+
+
+class StoreTooNew(StoreError):
+    """What is kept there was written by a newer server."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,16 @@ class JobRecord:
     checkpoint_seq: int = 0
     result: bytes = b""
 
+    @property
+    def size_bytes(self) -> int:
+        """Of what may be large in it."""
+        parts = (self.spec, self.summary, self.outline, self.best_point, self.checkpoint, self.result)
+        return sum(len(part) for part in parts)
+
+    def outlined(self) -> JobRecord:
+        """The record without what no list shows, and may be large."""
+        return replace(self, spec=b"", checkpoint=b"", best_point=b"")
+
 
 @dataclass(frozen=True)
 class JobChange:
@@ -107,13 +133,25 @@ class Finished:
 
     count: int
     size_bytes: int
-    """Of all their journals and specs."""
+    """Of all their journals and records."""
     oldest: tuple[str, ...]
     """The names of the first to end, in order."""
 
 
+def check_append(record: JobRecord, epoch: int, block: Block) -> None:
+    """StaleEpoch or NotContiguous, where the block must not follow what the record knows of."""
+    if epoch < record.epoch:
+        raise StaleEpoch(f"{record.name} is in epoch {record.epoch}; the writer is of epoch {epoch}")
+    expected = record.last_seq + 1
+    if block.first_seq != expected or block.last_seq < block.first_seq:
+        raise NotContiguous(f"a block of {block.first_seq} to {block.last_seq}; the next event is {expected}")
+
+
 class Store(ABC):
     """Jobs and journals. Every method may be awaited by many tasks at once."""
+
+    durable: ClassVar[bool]
+    """Whether what is committed outlives the process."""
 
     @abstractmethod
     async def create(self, record: JobRecord, block: Block) -> tuple[JobRecord, bool]:
@@ -135,7 +173,9 @@ class Store(ABC):
     async def page(
         self, *, before: int | None, limit: int, states: Collection[event_pb2.JobState.ValueType] = ()
     ) -> list[JobRecord]:
-        """At most `limit` jobs, the newest first, of ordinals below `before`, in one of `states` if any are given."""
+        """At most `limit` jobs, the newest first, of ordinals below `before`, in one of `states` if any are given;
+        each as `outlined`.
+        """
 
     @abstractmethod
     async def finished(self, limit: int) -> Finished:
@@ -166,6 +206,10 @@ class Store(ABC):
     @abstractmethod
     async def delete(self, name: str) -> None:
         """Forgets the job and its journal, and wakes who waits for it. UnknownJob."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Ends every wait."""
 
     @abstractmethod
     async def close(self) -> None:
