@@ -136,8 +136,10 @@ def test_a_server_that_ends_takes_no_derivatives() -> None:
     with serving(workers=1, shutdown_seconds=3.0) as server:
         job = server.create(endless())
         server.wait_until_it_iterates(job.name)
-        os.kill(server.worker_of(job.name), signal.SIGSTOP)  # so that the end takes its time
+        worker = server.worker_of(job.name)
+        os.kill(worker, signal.SIGSTOP)  # so that the end takes its time
         server.process.terminate()
         wait_for(lambda: server.logged("stopping"), "the signal")
         details = refused(lambda: ask(server, "Value", at(SCALAR)))
         assert (details.code, details.reason) == ("UNAVAILABLE", "SHUTTING_DOWN")
+        os.kill(worker, signal.SIGKILL)  # one that is stopped does not notice the server's end
