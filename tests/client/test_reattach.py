@@ -69,7 +69,8 @@ def test_a_connection_that_dies_in_the_middle_of_messages(
 def test_a_server_that_stays_away_ends_in_an_error_that_says_where_to_go_on(
     through: Any, connect: Any, proxy: Proxy, long_model: LeastSquares
 ) -> None:
-    run = descend(through, long_model)
+    length = 20_000  # long enough not to be over, and all of it on its way, when the connection is cut
+    run = descend(through, long_model, length)
     started = time.monotonic()
     with pytest.raises(ServerUnavailable) as caught:
         refuse_after(run, proxy, 50)
@@ -81,7 +82,7 @@ def test_a_server_that_stays_away_ends_in_an_error_that_says_where_to_go_on(
     assert rest[0].seq == error.after_seq + 1
     proxy.refuse(False)
     session_of(through).backoff = Backoff()
-    assert run.result().iterations == LENGTH
+    assert run.result().iterations == length
 
 
 def refuse_after(run: Any, proxy: Proxy, seq: int) -> None:

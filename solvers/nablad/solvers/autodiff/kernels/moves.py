@@ -24,18 +24,22 @@ FIELDS = 15
 
 
 def moves(code: Native, targets: Sequence[Array], pieces: Sequence[Array]) -> NativeCall:
-    """Copy each piece to its target. All are of one dtype and gapless."""
+    """Copy each piece to its target. All are of one dtype and gapless. A zero loses its sign, as in a sum with zero."""
     count = len(targets)
+    zeros = np.zeros(max((x.size for x in pieces), default=0), targets[0].dtype if targets else None)
     lines = np.zeros((count, LINE), np.int64)
-    lines[:, 0] = code.addresses["copy"]
+    lines[:, 0] = code.addresses["add"]
     lines[:, 1] = np.arange(count)
     lines[:, 2] = np.arange(count, 2 * count)
+    lines[:, 3] = 2 * count
     lines[:, 6] = [x.size for x in pieces]
-    places = np.array([address(x) for x in (*targets, *pieces)], np.int64)
+    places = np.array([address(x) for x in (*targets, *pieces, zeros)], np.int64)
     # A strip program without strips: what comes before the first one is all.
     task = np.zeros(FIELDS, np.int64)
     task[[1, 3, 4, 5, 11]] = 1, 1, count, address(lines), address(places)
-    return NativeCall(code, code.addresses["run"], address(task), EACH * count, (task, lines, places, targets, pieces))
+    return NativeCall(
+        code, code.addresses["run"], address(task), EACH * count, (task, lines, places, zeros, targets, pieces)
+    )
 
 
 def movable(arrays: Sequence[Array], dtype: np.dtype[Any]) -> bool:
