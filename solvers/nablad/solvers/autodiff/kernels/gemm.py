@@ -2,6 +2,7 @@
 
 Tiles (tiles.py) are quicker where A lies in row order and B is small; BLAS where A is turned, as in the sums over rows
 that a weight's gradient is, where B is large, and where C is a single column.
+
 numpy's product cannot add to its result, and takes a microsecond of Python for each call; here the thirteen arguments
 of dgemm or sgemm are laid out once, when a plan is bound, and a call is one address. The routine's own address is what
 scipy publishes for Cython (scipy.linalg.cython_blas). BLAS counts columns first: the rows of C = A B are the columns of

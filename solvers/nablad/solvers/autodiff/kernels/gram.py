@@ -12,7 +12,7 @@ Cost: m (p + 1) (p + 2) / 2 fused multiply-adds and the tiles' corners; about as
 
 from __future__ import annotations
 
-from nablad.solvers.autodiff.kernels.tiles import ROWS, Function, each, least, table, tile, tile_of
+from nablad.solvers.autodiff.kernels.tiles import ROWS, Function, each, least, read_task, table, tile, tile_of
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Vector, Writer
 
 PANEL_BYTES = 256 << 10
@@ -46,10 +46,7 @@ def _gram(lanes: Lanes) -> Function:
     writer = Writer(lanes)
     put, element, count = writer.put, writer.element, lanes.count
     panels = put(f"alloca [{PANEL_BYTES // lanes.bytes} x {lanes.scalar}], align 64")
-    field = {}
-    for k, name in enumerate(FIELDS):
-        at = put(f"getelementptr i64, ptr %task, i64 {k}")
-        field[name] = put(f"load {'ptr' if name in _ADDRESSES else 'i64'}, ptr {at}")
+    field = read_task(writer, FIELDS, _ADDRESSES)
     whole = put(f"and i64 {field['p']}, -{count}")
     left = put(f"sub i64 {field['p']}, {whole}")
     mask = writer.first(left)

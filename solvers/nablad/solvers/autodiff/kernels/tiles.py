@@ -16,7 +16,7 @@ Cost: m k n fused multiply-adds, a vector's width of columns at once; columns be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from nablad.solvers.autodiff.kernels.vectors import Lanes, Vector, Writer
@@ -52,6 +52,15 @@ def tile_of(writer: Writer, name: str, rows: str) -> str:
     """The tile of so many rows."""
     which = writer.put(f"sub i64 {rows}, 1")
     return writer.put(f"load ptr, ptr {writer.put(f'getelementptr ptr, ptr @{name}.by.rows, i64 {which}')}")
+
+
+def read_task(writer: Writer, names: Sequence[str], addresses: Sequence[str]) -> dict[str, str]:
+    """The numbers of the task at %task, which follow each other; some are addresses."""
+    found = {}
+    for place, name in enumerate(names):
+        at = writer.put(f"getelementptr i64, ptr %task, i64 {place}")
+        found[name] = writer.put(f"load {'ptr' if name in addresses else 'i64'}, ptr {at}")
+    return found
 
 
 def _starts(writer: Writer, rows: int) -> list[str]:
@@ -112,10 +121,7 @@ def _tiles(lanes: Lanes) -> Function:
     put, do, element, count = writer.put, writer.do, writer.element, lanes.count
     breadth = BREADTH_BYTES // lanes.bytes
     panels = put(f"alloca [{DEPTH * breadth} x {lanes.scalar}], align 64")
-    field = {}
-    for place, name in enumerate(FIELDS):
-        at = put(f"getelementptr i64, ptr %task, i64 {place}")
-        field[name] = put(f"load {'ptr' if name in _ADDRESSES else 'i64'}, ptr {at}")
+    field = read_task(writer, FIELDS, _ADDRESSES)
     gapless = put(f"icmp eq i64 {field['b.column']}, 1")
     adds = put(f"icmp ne i64 {field['adds']}, 0")
     with each(writer, "0", field["n"], breadth) as j0:
